@@ -54,6 +54,12 @@ class Responder(StrEnum):
     REDIRECT = "redirect"
     """Another host, such as a storage service, named by a redirect or by an upload's Location header."""
     PROXY = "proxy"
+    """A proxy that marks its answers as its own."""
+    IN_FRONT = "in_front"
+    """A reverse proxy or a load balancer in front of the registry, with a page of its own."""
+    BOX_BETWEEN = "box_between"
+    """A page that no registry sends: a firewall or a web filter on the network."""
+    DAEMON = "daemon"
 
 
 REMEDIES: dict[ErrorCode, str] = {
@@ -95,6 +101,63 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.CANCELLED: "the run was stopped: continue it with `--resume`",
     ErrorCode.UNKNOWN: "pullbench does not know this error: send its whole text to the maintainers of pullbench",
 }
+
+_ELSEWHERE = "clients must reach it; or turn the registry's redirects off (distribution: `storage.redirect.disable`)"
+_REALM = "the realm in the registry's configuration (distribution: `auth.token.realm`)"
+REMEDIES_BY: dict[Responder, dict[ErrorCode, str]] = {
+    # Of an answer over TLS that leads to plain HTTP; a registry that speaks plain HTTP itself gives no answer over TLS.
+    Responder.REGISTRY: {
+        ErrorCode.PLAIN_HTTP: "set `X-Forwarded-Proto: https` at the proxy that ends TLS in front of the registry, or the registry's "
+        "external URL to https:// (Harbor: `external_url`; distribution: `http.host`); for a redirect to a storage service, "
+        "serve the storage over TLS",
+    },
+    Responder.IN_FRONT: {
+        ErrorCode.SERVER_ERROR: "the proxy or load balancer in front of the registry answered, not the registry: check that the registry "
+        "runs behind it, and its upstream address, timeouts and rate limits",
+        ErrorCode.FORBIDDEN: "the proxy or load balancer in front of the registry refused, not the registry: check its access rules for "
+        "this client's address",
+        ErrorCode.RATE_LIMITED: "the proxy or load balancer in front of the registry limits the rate (nginx: `limit_req`): raise its limit for "
+        "this client, or lower the concurrency",
+    },
+    Responder.BOX_BETWEEN: {
+        ErrorCode.FORBIDDEN: "this page is no registry's answer: a firewall or a web filter between this machine and HOST may block it; "
+        "allow the host there, or measure from another network",
+        ErrorCode.NOT_A_REGISTRY: "this page is no registry's answer: log in at the network's portal, or allow HOST at the filter between",
+    },
+    Responder.TOKEN_SERVICE: {
+        ErrorCode.FORBIDDEN: "the token service at HOST refused this client, not the registry: follow its message; it may allow only some "
+        "networks",
+        ErrorCode.NOT_FOUND: f"the token service at HOST does not have this path: check {_REALM}",
+        ErrorCode.NOT_A_REGISTRY: f"HOST does not answer with a token: check {_REALM}",
+        ErrorCode.SERVER_ERROR: "the token service at HOST failed, not the registry: check its log at this time",
+        ErrorCode.CONNECT_REFUSED: f"nothing listens at the token service HOST: check that it is running, and {_REALM}",
+        ErrorCode.PLAIN_HTTP: f"the token service at HOST does not use TLS throughout: check its external URL, and {_REALM}",
+    },
+    Responder.REDIRECT: {
+        ErrorCode.UNAUTHORIZED: "HOST refused the URL that the registry signed; a login does not help: check the clocks and the storage's keys",
+        ErrorCode.FORBIDDEN: "HOST refused the URL that the registry signed; a login does not help: check the clocks of registry and "
+        "storage, the storage's keys and policy, and proxies that change the URL",
+        ErrorCode.NOT_FOUND: "the registry redirects to HOST, which does not have the content: check the bucket, its lifecycle rules and "
+        "its replication, or push the image again",
+        ErrorCode.SERVER_ERROR: "HOST, to which the registry redirects, refused or failed: check its log, and the registry's storage "
+        "configuration (region, endpoint, signature version)",
+        ErrorCode.NOT_A_REGISTRY: "HOST, to which the registry redirects, does not answer with the content: check the redirect's address, "
+        "and web filters between",
+        ErrorCode.RATE_LIMITED: "HOST, to which the registry redirects, limits the rate: lower the concurrency, or raise the storage's limit",
+        ErrorCode.DNS: f"the registry redirects to HOST, which this machine cannot resolve: {_ELSEWHERE}",
+        ErrorCode.CONNECT_REFUSED: f"nothing listens at HOST, to which the registry redirects: {_ELSEWHERE}",
+        ErrorCode.CONNECT_TIMEOUT: f"the network drops the packets to HOST, to which the registry redirects: {_ELSEWHERE}",
+        ErrorCode.UNREACHABLE: f"there is no network route to HOST, to which the registry redirects: {_ELSEWHERE}",
+        ErrorCode.PLAIN_HTTP: "HOST, to which the registry redirects, does not use TLS throughout: serve the storage over TLS",
+    },
+}
+"""Remedies that depend on the server that answered; without an entry the code's own applies."""
+
+LOST_BLOB = (
+    "the registry or a cache has the manifest and not this blob: check garbage collection, storage that replicas do not share, and "
+    "the cache's upstream; then push the image again"
+)
+"""The remedy of `not_found` for a config or a layer, whose manifest was served."""
 
 ROUTE_FAILURES: frozenset[ErrorCode] = frozenset(
     {
@@ -385,6 +448,14 @@ class InterruptedRunError(IncompleteError):
     """A user or a supervisor stopped the run; its results so far are stored."""
 
 
+def remedy_text(code: ErrorCode, answered_by: Responder | None = None, where: str = "") -> str:
+    """The remedy of a code for the server that answered; `where` (method and URL) tells a blob from an image."""
+    own = None if answered_by is None else REMEDIES_BY.get(answered_by, {}).get(code)
+    if own is None and code is ErrorCode.NOT_FOUND and "/blobs/" in where:
+        return LOST_BLOB
+    return own or REMEDIES[code]
+
+
 _HOST_OF_URL = re.compile(r"https?://(?:[^/\s]*@)?([^/\s?#]+)")
 
 
@@ -423,5 +494,8 @@ class RegistryError(PullbenchError):
         requested = _HOST_OF_URL.search(self.where)
         host = self.host or (requested[1] if requested else "<host>")
         name, _, port = host.partition(":")
-        text = REMEDIES[self.code].replace("HOST:443", f"{name}:{port or 443}")
+        text = remedy_text(self.code, self.answered_by, self.where)
+        if self.answered_by is Responder.TOKEN_SERVICE and self.code is ErrorCode.UNAUTHORIZED:
+            host = "<registry>"  # the login is at the registry, not at its token service
+        text = text.replace("HOST:443", f"{name}:{port or 443}")
         return text.replace("getent hosts HOST", f"getent hosts {name}").replace("HOST", host).replace("ADDRESS", name)

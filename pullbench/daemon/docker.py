@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pullbench.daemon.context import DaemonEndpoint, endpoint_of
-from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
+from pullbench.errors import ErrorCode, RegistryError, Responder, classify, code_of_status
 
 if TYPE_CHECKING:  # the SDK takes 0.1 s to import; a run without a daemon does not need it
     import requests
@@ -186,7 +186,8 @@ class DockerDaemon:
         from pullbench.daemon.pull_stream import DirectClient
 
         if self._endpoint.problem:
-            raise RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker", self._endpoint.problem)
+            problem = self._endpoint.problem
+            raise RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker", problem, answered_by=Responder.DAEMON)
         if self.host.startswith("unix://"):
             with socket.socket(socket.AF_UNIX) as probe:  # the SDK leaks the socket of a failed connect
                 probe.connect(self.host.removeprefix("unix://"))
@@ -216,7 +217,8 @@ class DockerDaemon:
         reason = (cause.strerror or str(cause)) if cause is not None else str(error)
         if isinstance(cause, PermissionError):
             reason += " (add this user to the group `docker`, or run as root)"
-        return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
+        text = f"no answer from the daemon: {one_line(reason)}"
+        return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, text, answered_by=Responder.DAEMON)
 
 
 def _connection(endpoint: DaemonEndpoint) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pullbench.model.facts import EngineFacts, Listing, PlatformImage
-from pullbench.model.manifest import Descriptor
+from pullbench.model.facts import EngineFacts, Listing, PlatformImage, ServedType
+from pullbench.model.manifest import DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_TYPES, Descriptor
 from pullbench.model.platform import Platform
 
 Store = Literal["overlay2", "containerd"]
@@ -20,6 +20,7 @@ LARGE_MANIFESTS = (
     "docker with overlay2 may still pull it; containerd, docker with containerd's store, podman and skopeo refuse it"
 )
 """Who pulls a manifest of more than 4 MiB."""
+_METHOD_NOT_ALLOWED = 405
 _OLD_DOCKER = (23,)
 """Older ones match platforms more strictly, and know no nested index, no entry without a platform and no zstd."""
 
@@ -66,7 +67,69 @@ def refusals(image: PlatformImage, platform: Platform, client: Client) -> tuple[
     """
     if client.kind in ("wire", "fake"):
         return ()
-    return (*_by_listing(image, platform, client), *_by_layers(image, client))
+    by_type = (reason for served in image.served for reason in _by_type(served, client))
+    return (*by_type, *_by_listing(image, platform, client), *_by_layers(image, client))
+
+
+def _by_type(served: ServedType, client: Client) -> Iterator[str]:
+    """containerd compares the text, the others ignore case; docker also wants the document's own type, where it has one."""
+    given, own = served.content_type, served.media_type
+    if (given if client.unpacks_by_containerd else given.lower()) not in MANIFEST_TYPES:
+        yield f"its manifest has {f'the Content-Type {given}' if given else 'no Content-Type'}"
+    elif own in ("", given.lower()) or client.unpacks_by_containerd:
+        return
+    elif client.kind == "docker" or given.lower() in (DOCKER_MANIFEST, DOCKER_LIST):
+        yield f"the registry serves {own} as {given}"
+
+
+def is_mistyped(image: PlatformImage) -> bool:
+    """Whether a client refuses the type that the registry serves, which pushing the image anew does not change."""
+    return any(next(_by_type(served, client), "") for served in image.served for client in TODAY.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadAnswer:
+    """The answer to HEAD of a manifest, as clients need it. GET of it is fine."""
+
+    status: int
+    content_type: str = ""
+    """Without parameters."""
+    size_bytes: int | None = None
+    """Content-Length; None if it is missing."""
+    has_digest: bool = True
+    """Whether Docker-Content-Digest is there. Without it clients send GET."""
+
+
+def head_refusals(answer: HeadAnswer, client: Client) -> tuple[str, ...]:
+    """Why a client does not pull a tag after this HEAD, although GET is fine; empty if it does.
+
+    docker with its own store falls back to GET, except after a 200 with a digest that lacks other headers. containerd does so
+    only after 405. podman, skopeo and wire send no HEAD.
+    """
+    if client.kind not in ("docker", "containerd"):
+        return ()
+    if client.unpacks_by_containerd:
+        return tuple(_containerd_by_head(answer))
+    return tuple(_docker_by_head(answer)) if answer.status < 300 and answer.has_digest else ()
+
+
+def _docker_by_head(answer: HeadAnswer) -> Iterator[str]:
+    if not answer.content_type:
+        yield "HEAD of its manifest has no Content-Type"
+    if answer.size_bytes is None:
+        yield "HEAD of its manifest has no Content-Length"
+
+
+def _containerd_by_head(answer: HeadAnswer) -> Iterator[str]:
+    if answer.status >= 300:
+        if answer.status != _METHOD_NOT_ALLOWED:
+            yield f"HEAD of its manifest is answered with {answer.status}"
+        return
+    if answer.content_type not in MANIFEST_TYPES:
+        given = f"the Content-Type {answer.content_type}" if answer.content_type else "no Content-Type"
+        yield f"HEAD of its manifest has {given}"
+    if answer.size_bytes == 0:
+        yield "HEAD of its manifest has a Content-Length of 0"
 
 
 def _by_listing(image: PlatformImage, platform: Platform, client: Client) -> Iterator[str]:

@@ -46,6 +46,16 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServedType:
+    """The type of a manifest or an index as the registry serves it: some clients go by Content-Type alone."""
+
+    content_type: str
+    """Content-Type without parameters; empty if there is none."""
+    media_type: str = ""
+    """The document's own mediaType; empty if it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformImage:
     """One platform's manifest of an image, as docker and containerd choose it."""
 
@@ -53,6 +63,8 @@ class PlatformImage:
     manifest: Manifest
     listing: Listing | None = None
     """None without an index."""
+    served: tuple[ServedType, ...] = ()
+    """The index, if there is one, and the manifest; empty if it is not known."""
 
     @property
     def manifest_requests(self) -> int:
@@ -140,6 +152,7 @@ def _image(entry: dict[str, Any]) -> ImageFacts:
                 layers=tuple(_descriptor(layer) for layer in found["manifest"]["layers"]),
             ),
             listing=_listing(found.get("listing")),
+            served=tuple(ServedType(**each) for each in found.get("served", ())),
         )
         for name, found in entry["platforms"].items()
     }

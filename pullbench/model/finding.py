@@ -124,7 +124,8 @@ class FindingDocument(TypedDict):
     """The error code; null for findings without an error, such as a certificate that expires soon."""
     parameters: dict[str, str]
     """Known parameters of the error by name: registry, proxy, url, host, endpoint, address, repository, image, platform,
-    status (HTTP), answered_by (registry, token_service, redirect, proxy), answered_at, daemon, path. Empty without a code."""
+    status (HTTP), answered_by (registry, token_service, redirect, proxy, in_front, box_between, daemon), answered_at, content_type,
+    problem and message (code and message of the answer's body), daemon, path. Empty without a code."""
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))

@@ -21,6 +21,9 @@ OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 """One Accept line with every supported type: proxies that keep only one of several lines break indexes."""
 
+MANIFEST_TYPES = frozenset({OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST})
+"""The Content-Types that clients take for a manifest or an index."""
+
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """A registry may refuse larger manifests (distribution spec, "Pushing Manifests"), so nothing larger is one."""
 
@@ -119,6 +122,15 @@ class Index:
 
 def _normal(entry: Descriptor) -> Platform | None:
     return None if entry.platform is None else entry.platform.normal()
+
+
+def own_media_type(content: bytes) -> str:
+    """The mediaType in a document; empty if it has none, as OCI allows."""
+    try:
+        found = json.loads(content).get("mediaType")
+    except (ValueError, RecursionError, AttributeError):
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:

@@ -6,7 +6,7 @@ Preflight findings and the reports' failed pulls use it.
 import re
 import shlex
 
-from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.errors import LOST_BLOB, REMEDIES, REMEDIES_BY, ErrorCode, Responder, remedy_text
 from pullbench.model.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
@@ -28,6 +28,19 @@ _COMMANDS: dict[ErrorCode, str] = {
 }
 _GENERAL = "test it with `CURL -i URL/v2/`"
 _OF_NO_HOST = (ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED)
+_AWAY = (Responder.TOKEN_SERVICE, Responder.REDIRECT)
+_OF_ENDPOINT = (
+    ErrorCode.DNS,
+    ErrorCode.UNREACHABLE,
+    ErrorCode.CONNECT_REFUSED,
+    ErrorCode.CONNECT_TIMEOUT,
+    ErrorCode.TLS_TIMEOUT,
+    ErrorCode.TLS_UNTRUSTED,
+    ErrorCode.TLS_EXPIRED,
+    ErrorCode.TLS_HOSTNAME,
+    ErrorCode.RESET,
+)
+"""Failures of one host and port, which their commands name."""
 NO_ROUTE = Route(registry="", url="https://<host>", credentials="docker")
 """For a remedy whose route is no longer known: its commands say `<host>`."""
 
@@ -39,15 +52,32 @@ def remedy(
     address: str | None = None,
     reference: Reference | None = None,
     platform: str | None = None,
+    answered_by: Responder | None = None,
+    answered_at: str | None = None,
+    error: str = "",
 ) -> str:
-    """The remedy of a code, with this route's host, port, repository and platform filled in."""
-    text = _credentials_remedy(route) if code is ErrorCode.UNAUTHORIZED else REMEDIES[code]
-    if code in _COMMANDS:
+    """The remedy of a code, with this route's host, port, repository and platform filled in.
+
+    `answered_by` and `answered_at` (host and port) tell who answered, or failed to; else the error's own URL does. A remedy of
+    a token service or of a redirect's host names that host.
+    """
+    if answered_by is None and route is not NO_ROUTE:
+        answered_by, answered_at = _elsewhere(code, error, route)
+    text = remedy_text(code, answered_by, error)
+    is_general = text in (REMEDIES[code], LOST_BLOB)
+    if code is ErrorCode.UNAUTHORIZED and is_general:
+        text = _credentials_remedy(route)
+    there = _endpoint_at(answered_at) if answered_by in _AWAY and (not is_general or code in _OF_ENDPOINT) else None
+    if is_general and code in _COMMANDS:
         text = f"{text}; {_COMMANDS[code]}"
-    elif code not in _OF_NO_HOST and "HOST" not in text and "ADDRESS" not in text:
+    elif there is not None and code in _OF_ENDPOINT:
+        text = f"{text}; {_COMMANDS.get(code, 'test it with `getent hosts HOST`')}"
+    elif answered_by not in _AWAY and code not in _OF_NO_HOST and "HOST" not in text and "ADDRESS" not in text:
         text = f"{text}; {_GENERAL}"
-    connected = _endpoint(code, route)
+    connected = there or _endpoint(code, route)
     known = parameters_of(code, route, reference=reference, platform=platform)
+    if there is not None and answered_at is not None:
+        known |= {"host": answered_at, "endpoint": str(there), "address": there.host}
     words = {
         "HOST:443": known["endpoint"],
         "getent hosts HOST": f"getent hosts {connected.host}",
@@ -68,6 +98,23 @@ def remedy(
     # One pass over whole words: CI_USERNAME contains NAME, and a replacement may contain any of these words.
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
+
+
+def _elsewhere(code: ErrorCode, error: str, route: Route) -> tuple[Responder | None, str | None]:
+    """The other server that an error's text starts with, `GET https://storage…`, if the code has a remedy of its own for it."""
+    found = re.match(r"[A-Z]{3,7} (https?://([^/\s?#@]+)\S*): ", error)
+    if found is None or found[2].lower() == route.host.lower() or found[1].startswith(f"{route.url}/"):
+        return None, None
+    is_token = re.search(r"[?&](service|scope)=", found[1]) is not None
+    by = Responder.TOKEN_SERVICE if is_token else Responder.REDIRECT
+    return (by, found[2]) if code in REMEDIES_BY[by] else (None, None)
+
+
+def _endpoint_at(host: str | None) -> Endpoint | None:
+    if host is None:
+        return None
+    name, _, port = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "443")
+    return Endpoint(host=name.strip("[]"), port=int(port))
 
 
 def parameters_of(

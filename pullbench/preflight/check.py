@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from pullbench.errors import ErrorCode, PullbenchError, RegistryError
+from pullbench.errors import ErrorCode, PullbenchError, RegistryError, Responder
+from pullbench.model.client_rules import Client
+from pullbench.model.facts import EngineFacts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import parameters_of
+from pullbench.model.remedy import parameters_of, remedy
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.answer import AnswerError
 from pullbench.registry.attempts import LoginError
 from pullbench.registry.client import NoImageError
 
@@ -56,6 +59,7 @@ class Local:
 TargetT = TypeVar("TargetT", Target, Local)
 
 
+REPLICAS = "answers differ between requests: replicas without shared storage, or a cache"
 NO_DOCKER = Local(name="docker")
 """The daemon target of a spec without docker engines."""
 
@@ -90,6 +94,25 @@ def engine_of(context: CheckContext, target: Local) -> EngineEntry:
     return {engine_target(entry): entry for entry in context.engines}[target]
 
 
+def engine_clients(context: CheckContext) -> dict[str, Client]:
+    """The client behind each engine of the spec, by the engine's name for display."""
+    facts = context.facts.engines
+    return {
+        f"engine '{entry.name}'": Client.of_engine(
+            facts.get(entry.name) or EngineFacts(name=entry.name, kind=entry.kind)
+        )
+        for entry in context.engines
+    }
+
+
+def shown_refusals(refused_by: Mapping[str, str]) -> str:
+    """Clients by the reason why they refuse an image: `refused by ctr, podman: …`."""
+    reasons = dict[str, list[str]]()
+    for name, reason in refused_by.items():
+        reasons.setdefault(reason, []).append(name)
+    return "; ".join(f"refused by {', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+
 def every_docker(context: CheckContext) -> list[Local]:
     """Each engine of kind docker; NO_DOCKER if there is none, so that the check can report that."""
     return [engine_target(entry) for entry in context.engines if entry.kind == "docker"] or [NO_DOCKER]
@@ -117,7 +140,7 @@ class ObservedFault:
     def of(cls, error: PullbenchError) -> "ObservedFault":
         """The fault of an error: a RegistryError keeps its code; a failed credentials source is `unauthorized`."""
         if isinstance(error, RegistryError):
-            known = {"answered_by": error.answered_by, "answered_at": error.host}
+            known = {"answered_by": error.answered_by, "answered_at": error.host, **_of_body(error)}
             return cls(
                 code=error.code,
                 text=f"{error.where}: {error.detail}",
@@ -129,6 +152,46 @@ class ObservedFault:
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.text}"
+
+    @property
+    def is_of_login(self) -> bool:
+        """Whether another login may change a refusal: not if a policy, a proxy, a storage or a box between refuses."""
+        if self.answered_by not in (None, Responder.REGISTRY, Responder.TOKEN_SERVICE):
+            return False
+        if self.answered_by is Responder.TOKEN_SERVICE:
+            return self.code is ErrorCode.UNAUTHORIZED
+        return self.status in (None, 400, 401, 403, 404)
+
+    @property
+    def answered_by(self) -> Responder | None:
+        """The server that answered, or failed to answer; None if it is not known."""
+        name = self.parameters.get("answered_by")
+        return None if name is None else Responder(name)
+
+
+def _of_body(error: RegistryError) -> dict[str, str | None]:
+    """Content type, and the first code and message in the body, of an answer with an error status."""
+    if not isinstance(error, AnswerError):
+        return {}
+    first = next(iter(error.problems), None)
+    code, message = (None, None) if first is None else (first.code, first.message or None)
+    return {"content_type": error.content_type or None, "problem": code, "message": message}
+
+
+def cure_of(fault: ObservedFault, target: Target, *, address: str | None = None) -> str:
+    """The fault's own remedy, else its code's, for the server that answered and the target's image and platform."""
+    if fault.remedy is not None:
+        return fault.remedy
+    return remedy(
+        fault.code,
+        target.route,
+        address=address,
+        reference=None if target.image is None else Reference.parse(target.image),
+        platform=target.platform,
+        answered_by=fault.answered_by,
+        answered_at=fault.parameters.get("answered_at"),
+        error=fault.text,
+    )
 
 
 class Room(StrEnum):

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -18,10 +19,16 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, find_platform, quick_client
+from pullbench.registry.client import (
+    FetchedManifest,
+    ManifestHead,
+    RegistryClient,
+    find_platform,
+    is_refused_head,
+    quick_client,
+)
 from pullbench.registry.keychain import Keychain
 
-_HEAD_REFUSED = (400, 405, 501)
 _SILENCES = 2
 """A single timeout may belong to one image, such as a blob on slow storage; the second counts for the route."""
 
@@ -93,18 +100,27 @@ class CheckContext:
             return self._daemons[host]
 
     def head(self, route: Route, image: str) -> ManifestHead:
-        """The answer to HEAD of an image's manifest, once per route. GET is used if the registry refuses HEAD."""
+        """The answer to HEAD of an image's manifest, once per route. If HEAD is refused, GET decides, and its error is raised."""
+
+        def ask() -> ManifestHead:
+            return self._request(route, lambda: self.client(route).head_manifest(Reference.parse(image)))
 
         def request() -> ManifestHead:
             try:
-                return self._request(route, lambda: self.client(route).head_manifest(Reference.parse(image)))
+                return ask()
             except RegistryError as error:
-                if error.status not in _HEAD_REFUSED:
+                if not is_refused_head(error):
                     raise
+                status = error.status
             found = self.manifest(route, image)
-            return ManifestHead(
-                digest=found.digest, media_type=found.document.media_type, size_bytes=len(found.content), by_get=True
+            head = ManifestHead(
+                digest=found.digest,
+                media_type=found.content_type,
+                size_bytes=len(found.content),
+                by_get=True,
+                refused=status,
             )
+            return replace(head, differs=_may_differ(status) and _answers(ask))
 
         return self._heads.get((route.name, image), request)
 
@@ -143,7 +159,7 @@ class CheckContext:
 
         def request() -> bool:
             try:
-                self._request(route, lambda: self.client(route).head_blob(repository, digest))
+                self._request(route, lambda: self.client(route).find_blob(repository, digest))
             except RegistryError as error:
                 return error.code is ErrorCode.NOT_FOUND
             return False
@@ -197,6 +213,19 @@ class CheckContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
+
+
+def _may_differ(status: int | None) -> bool:
+    """Whether another replica may answer a HEAD that was refused so; a 403 or 405 is a rule of all of them."""
+    return status is not None and (status == 404 or status >= 500)
+
+
+def _answers(ask: Callable[[], ManifestHead]) -> bool:
+    try:
+        ask()
+    except RegistryError:
+        return False
+    return True
 
 
 def _was_silent(facts: Facts, registry: str) -> bool:

@@ -20,9 +20,12 @@ from pullbench.registry.auth import Credentials, basic_header
 from pullbench.registry.trust import tls_context
 
 TIMEOUT_S = 10.0
+SILENT_S = 2.0
+"""A server without TLS that has not answered a ClientHello for so long is silent: docker and skopeo wait 10 s."""
 OFFERED = ("h2", "http/1.1")
 """The ALPN protocols (RFC 7301) that an HTTP/2 client offers."""
 MAX_CHAIN = 10
+LEAST_RSA_BITS, LEAST_CURVE_BITS = 2048, 224
 _DER = 2  # _ssl.ENCODING_DER
 
 
@@ -37,6 +40,8 @@ class Certificate:
     starts_at: datetime
     ends_at: datetime
     self_signed: bool = False
+    weak: str = ""
+    """Why OpenSSL or Go's clients take its key or its signature for too weak: `an RSA key of 1024 bits`; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,7 @@ def shake_hands(route: Route, forward_login: Credentials | None = None) -> Hands
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
+    blind.set_ciphers("DEFAULT:@SECLEVEL=0")  # to read weak certificates too
     try:
         seen = _once(route, blind, forward_login)
     except _HandshakeError:
@@ -98,6 +104,21 @@ def distrust(route: Route, authorities: Sequence[Path]) -> ObservedFault | None:
     except _HandshakeError as error:
         return error.fault if error.fault.code is ErrorCode.TLS_UNTRUSTED else None
     return None
+
+
+def is_silent_to_tls(route: Route) -> bool:
+    """Whether a server without TLS neither answers a ClientHello within SILENT_S nor closes the connection."""
+    server = connected_endpoint(route)
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((server.host, server.port), timeout=SILENT_S) as plain, blind.wrap_socket(plain):
+            return False
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
 
 
 class _HandshakeError(Exception):
@@ -171,11 +192,26 @@ def read_certificate(der: bytes) -> Certificate:
             starts_at=found.not_valid_before_utc,
             ends_at=found.not_valid_after_utc,
             self_signed=found.subject == found.issuer,
+            weak=_weakness(found),
         )
     except ValueError:
         never = datetime.max.replace(tzinfo=UTC)
         unread = "a certificate that cannot be read"
         return Certificate(subject=unread, issuer=unread, starts_at=datetime.min.replace(tzinfo=UTC), ends_at=never)
+
+
+def _weakness(certificate: Any) -> str:
+    """The level of OpenSSL's SECLEVEL 2, 112 bits; a root's own signature proves nothing and does not count."""
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+    key, signed = certificate.public_key(), certificate.signature_hash_algorithm
+    if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < LEAST_RSA_BITS:
+        return f"{'an RSA' if isinstance(key, rsa.RSAPublicKey) else 'a DSA'} key of {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < LEAST_CURVE_BITS:
+        return f"an ECDSA key of {key.key_size} bits"
+    if signed is not None and signed.name in ("sha1", "md5") and certificate.subject != certificate.issuer:
+        return f"a signature with {signed.name.upper().replace('SHA1', 'SHA-1')}"
+    return ""
 
 
 def _names(certificate: Any) -> tuple[str, ...]:

@@ -17,10 +17,9 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
-from pullbench.model.remedy import remedy
 from pullbench.model.spec import Spec
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, Local, ObservedFault, Room, Target, always, errored, skipped
+from pullbench.preflight.check import Check, Local, ObservedFault, Room, Target, always, cure_of, errored, skipped
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel, with_timeout
@@ -218,8 +217,10 @@ def _judged(check: Check[Any, Any], target: Target | Local, context: CheckContex
         kept = as_json(evidence)
         return [replace(finding, evidence=kept) for finding in check.judge(evidence, target)]
     except RegistryError as error:
-        cure = remedy(error.code, target.route) if isinstance(target, Target) else error.remedy
-        return [errored(check.id, target, ObservedFault.of(error), cure)]
+        fault = ObservedFault.of(error)
+        return [
+            errored(check.id, target, fault, cure_of(fault, target) if isinstance(target, Target) else error.remedy)
+        ]
     except UsageError as error:
         return [errored(check.id, target, clean(error), "fix this in the spec")]
     except Exception as error:  # noqa: BLE001  (a broken check must not stop the others)

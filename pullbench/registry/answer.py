@@ -32,6 +32,27 @@ _SLOW_DOWN = re.compile(r"<Code>(SlowDown|RequestLimitExceeded|ServerBusy)</Code
 _NGINX_503 = re.compile(r"503 Service Temporarily Unavailable.*<center>(nginx|openresty|Tengine|angie)", re.DOTALL)
 _TOO_MANY = re.compile(r"too ?many ?requests|rate limit(ed)?( exceeded|\b)", re.IGNORECASE)
 _REMAINING = ("ratelimit-remaining", "x-ratelimit-remaining")
+_STORAGE_MESSAGE = re.compile(r"<Message>([^<]{1,300})")
+_MAY_BE_SIGNED = re.compile(r"\b\w+://\S+|\S+=\S+")
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
+_GATEWAY = (502, 503, 504)
+_BLOCKED = (403, 451, 511)
+# Software in front of registries, in Server and in its own pages; text is what HAProxy, Envoy and Traefik send.
+_FRONTS = re.compile(
+    r"nginx|openresty|haproxy|varnish|apache|envoy|awselb|cloudflare|cloudfront|traefik|caddy|akamai|Application-Gateway|"
+    r"Google Frontend|BigIP",
+    re.IGNORECASE,
+)
+_FRONT_TEXT = re.compile(
+    r"No server is available to handle this request|Request forbidden by administrative rules|upstream connect error|"
+    r"no healthy upstream|RBAC: access denied|no available server|Backend fetch failed|^(Bad Gateway|Gateway Timeout)\s*$",
+    re.IGNORECASE,
+)
+_NETWORK = re.compile(
+    r"\b(ip|ips|address|addresses|network|location|country|region)\b.{0,120}\b(not allowed|denied|blocked|forbidden|restricted|"
+    r"not permitted)\b",
+    re.IGNORECASE,
+)
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
 _TEXTS = ("text/plain", "application/json")
 # OCI distribution spec 1.1, "Error Codes": used if the status alone is ambiguous.
@@ -72,11 +93,13 @@ class AnswerError(RegistryError):
         retry_after_s: float | None = None,
         answered_by: Responder | None = None,
         host: str | None = None,
+        content_type: str = "",
     ) -> None:
         super().__init__(
             code, where, detail, status=status, retry_after_s=retry_after_s, answered_by=answered_by, host=host
         )
         self.problems = problems
+        self.content_type = content_type
 
     def but(self, *, code: ErrorCode | None = None, detail: str | None = None) -> "AnswerError":
         """The same error with another code or detail."""
@@ -89,6 +112,7 @@ class AnswerError(RegistryError):
             retry_after_s=self.retry_after_s,
             answered_by=self.answered_by,
             host=self.host,
+            content_type=self.content_type,
         )
 
 
@@ -123,12 +147,25 @@ class Answer:
         """The server that gave this answer.
 
         A proxy marks its own answers: 407, squid's header, or Proxy-Status with `error` (RFC 9209, section 2.1.1). A Proxy-Status
-        without `error` means that it passed the answer on.
+        without `error` means that it passed the answer on. A page in the registry's place is another server's.
         """
         own = "x-squid-error" in self.headers or _PROXY_ERROR.search(self.headers.get("proxy-status", ""))
         if self.status == 407 or (self.status >= 400 and own):
             return Responder.PROXY
-        return self.asked if self.at_home else Responder.REDIRECT
+        if not self.at_home:
+            return Responder.REDIRECT
+        return (_in_its_place(self) if self.asked is Responder.REGISTRY else None) or self.asked
+
+    @property
+    def content_type(self) -> str:
+        """Content-Type without parameters, for display; empty if there is none."""
+        return clean(self.headers.get("content-type", "").partition(";")[0].strip(), 120)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the content is a page for a browser, by its type or its beginning."""
+        kind = self.headers.get("content-type", "").lower()
+        return kind.startswith("text/html") or self.body[:200].lstrip()[:9].lower().startswith((b"<html", b"<!doctype"))
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
         """An error that the status does not show, such as content with a wrong digest."""
@@ -140,8 +177,11 @@ class Answer:
         """The error of an answer with a status of 300 or more; secrets that the server echoes are redacted."""
         headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
         text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
-        problems, by = read_problems(text), self.answered_by
-        message = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _message(problems, headers, text)
+        by = self.answered_by
+        problems = _of_storage(text) if by is Responder.REDIRECT else read_problems(text)
+        message = str(problems[0]) if by is Responder.REDIRECT and problems else _message(problems, headers, text, by)
+        if by is Responder.IN_FRONT and (front := _FRONTS.search(headers.get("server", ""))):
+            message += f" from {front[0]}"
         code = _code(self.status, by, problems, text)
         if code is ErrorCode.SERVER_ERROR and self.status == 503 and (limit := self._limit(headers, text)):
             code, message = ErrorCode.RATE_LIMITED, f"{message}: {limit}".removeprefix(": ")
@@ -156,6 +196,7 @@ class Answer:
             retry_after_s=wait_s,
             answered_by=by,
             host=None if by is Responder.PROXY else host_of(self.url),
+            content_type=self.content_type,
         )
 
     def _limit(self, headers: Mapping[str, str], text: str) -> str:
@@ -178,12 +219,32 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
+def _in_its_place(answer: Answer) -> Responder | None:
+    """The server that answered instead of the registry; None for an answer that a registry may give.
+
+    502 and 504 are a gateway's by definition (RFC 9110, section 15.6). A body of the registry's own form is the registry's.
+    """
+    if answer.status not in (*_GATEWAY, *_BLOCKED) or "docker-distribution-api-version" in answer.headers:
+        return None
+    text = answer.body[:2000].decode("utf-8", "replace")
+    if read_problems(answer.body):
+        return None
+    named = _FRONT_TEXT.search(text) or (answer.is_page and _FRONTS.search(answer.headers.get("server", "") + text))
+    if answer.status in _GATEWAY:
+        return Responder.IN_FRONT if named or answer.is_page or answer.status != 503 else None
+    if named and answer.status != 511:
+        return Responder.IN_FRONT
+    return Responder.BOX_BETWEEN if answer.is_page else None
+
+
 def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) -> ErrorCode:
     """The code from the status; if the status is ambiguous, from the registry's own code."""
     if by is Responder.PROXY:
         return ErrorCode.PROXY
+    if any(one.code == "TOOMANYREQUESTS" for one in problems):
+        return ErrorCode.RATE_LIMITED
     if by is Responder.TOKEN_SERVICE and status in (400, 401, 403):  # wrong credentials
-        return ErrorCode.UNAUTHORIZED
+        return ErrorCode.FORBIDDEN if status == 403 and _NETWORK.search(text[:2000]) else ErrorCode.UNAUTHORIZED
     if status in (400, 403) and _TOKEN_EXPIRED in text.lower():  # a new login fixes it
         return ErrorCode.UNAUTHORIZED
     if status == 400 and _HTTPS_PORT.search(text[:2000]):
@@ -194,24 +255,30 @@ def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) 
     return code
 
 
-def _message(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) -> str:
-    """The server's message."""
+def _message(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str, by: Responder) -> str:
+    """The server's message; of a redirect's host only the type or the title of a page, as it may quote a signed URL."""
     if problems:
         return "; ".join(str(problem) for problem in problems[:3])
     if _HTTPS_PORT.search(text[:2000]):
         return "this port uses https: write https:// in the URL"
     content_type = headers.get("content-type", "")
     if not content_type or content_type.startswith(_TEXTS):
-        return clean(text)
+        return "" if by is Responder.REDIRECT else clean(text)
+    title = _TITLE.search(text[:4000])
+    if title is not None and (shown := clean(title[1], 120)):
+        return f"with a page '{shown}' ({clean(content_type, 60)})"
     return f"with a body of {clean(content_type, 60)}" if text else ""
 
 
-def _of_a_redirect(problems: tuple[Problem, ...], text: str) -> str:
-    """Only the error code: storage services quote signed URLs in their messages."""
-    if problems:
-        return problems[0].code
-    found = _STORAGE_CODE.search(text)
-    return found[1] if found else ""
+def _of_storage(text: str) -> tuple[Problem, ...]:
+    """Its first code and message, of JSON or XML, without URLs and parameters: storage services quote signed URLs."""
+    found = next(iter(read_problems(text)), None)
+    if found is None:
+        code, message = _STORAGE_CODE.search(text), _STORAGE_MESSAGE.search(text)
+        if code is None:
+            return ()
+        found = Problem(code=code[1], message=message[1] if message else "")
+    return (Problem(code=found.code, message=clean(_MAY_BE_SIGNED.sub("…", found.message), 160)),)
 
 
 def read_problems(body: bytes | str) -> tuple[Problem, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.route import is_private
 
 TOKEN_USERNAME = "<token>"  # Docker's user name for identity tokens
@@ -190,7 +190,11 @@ def _safe_realm(challenge: Challenge, endpoint_url: str) -> str:
         )
     if parts.scheme == "http" and urlsplit(endpoint_url).scheme != "http":
         raise RegistryError(
-            ErrorCode.PLAIN_HTTP, where, f"the registry uses https, but its token realm is {shown}: nothing was sent"
+            ErrorCode.PLAIN_HTTP,
+            where,
+            f"the registry uses https, but its token realm is {shown}: nothing was sent",
+            status=401,
+            answered_by=Responder.REGISTRY,
         )
     return urlunsplit(parts._replace(fragment=""))
 

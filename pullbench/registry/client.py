@@ -15,7 +15,7 @@ import httpx
 
 from pullbench.errors import ROUTE_FAILURES, ErrorCode, RegistryError, Responder, UsageError
 from pullbench.model.client_rules import LARGE_MANIFESTS
-from pullbench.model.facts import ImageFacts, Listing, PlatformImage
+from pullbench.model.facts import ImageFacts, Listing, PlatformImage, ServedType
 from pullbench.model.image_config import parse_image_config
 from pullbench.model.manifest import (
     ACCEPT,
@@ -26,6 +26,7 @@ from pullbench.model.manifest import (
     Manifest,
     ManifestError,
     SchemaOneError,
+    own_media_type,
     parse_manifest,
 )
 from pullbench.model.platform import Platform
@@ -84,6 +85,10 @@ class ManifestHead:
     """All headers, by lower-case names, including those of rate limits and caches."""
     by_get: bool = False
     """Whether the registry refuses HEAD, so that the values come from GET."""
+    refused: int | None = None
+    """The status of the refused HEAD."""
+    differs: bool = False
+    """Whether HEAD was refused once and then answered: answers differ between requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,12 @@ class FetchedManifest:
     digest: str
     content: bytes = field(repr=False)
     document: Manifest | Index
+    content_type: str = ""
+    """Of the answer, without parameters; empty if it had none."""
+
+    @property
+    def served(self) -> ServedType:
+        return ServedType(content_type=self.content_type, media_type=own_media_type(self.content))
 
 
 class NoImageError(RegistryError):
@@ -179,7 +190,7 @@ class RegistryClient:
         size = answer.headers.get("content-length", "")
         return ManifestHead(
             digest=stated_digest(answer),
-            media_type=clean(answer.headers.get("content-type", ""), 120),
+            media_type=answer.content_type,
             size_bytes=int(size) if size.isdecimal() and len(size) < 16 else None,
             headers=answer.headers,
         )
@@ -212,14 +223,14 @@ class RegistryClient:
         except ManifestError as error:
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, clean(error)) from None
         digest = reference.digest or stated or _digest("sha256", answer.body)
-        return FetchedManifest(digest=digest, content=answer.body, document=document)
+        return FetchedManifest(digest=digest, content=answer.body, document=document, content_type=answer.content_type)
 
     def config(self, repository: str, descriptor: Descriptor) -> bytes:
         """Download and verify a small blob, such as an image's config.
 
         Raises RegistryError: too_large if the descriptor's size is above MAX_CONFIG_BYTES, digest_mismatch …
         """
-        path = f"/v2/{repository}/blobs/{descriptor.digest}"
+        path = _blob_path(repository, descriptor.digest)
         if descriptor.size_bytes > MAX_CONFIG_BYTES:
             detail = f"the config should have {descriptor.size_bytes} bytes; the limit is {MAX_CONFIG_BYTES}"
             raise RegistryError(ErrorCode.TOO_LARGE, f"GET {self.route.url}{path}", detail)
@@ -229,7 +240,21 @@ class RegistryClient:
 
     def head_blob(self, repository: str, digest: str) -> None:
         """HEAD of a blob; raises RegistryError, not_found if the registry does not have it."""
-        self.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
+        self.ask("HEAD", _blob_path(repository, digest), repository=repository)
+
+    def find_blob(self, repository: str, digest: str) -> None:
+        """As `head_blob`, but after a refused HEAD a GET of one byte decides: pulls send no HEAD of a blob."""
+        try:
+            self.head_blob(repository, digest)
+        except RegistryError as error:
+            if not is_refused_head(error):
+                raise
+            one_byte = {"Range": "bytes=0-0"}
+            try:
+                self.ask("GET", _blob_path(repository, digest), repository=repository, limit_bytes=1, headers=one_byte)
+            except RegistryError as refused:
+                if refused.code is not ErrorCode.TOO_LARGE:  # else it is the whole blob
+                    raise
 
     def tags(self, repository: str) -> Iterator[str]:
         """The repository's tags, page by page (OCI distribution spec, "Listing Tags")."""
@@ -350,6 +375,11 @@ class RegistryClient:
         self.close()
 
 
+def is_refused_head(error: RegistryError) -> bool:
+    """Whether a registry that refuses a HEAD with this error may still answer GET: not after a rate limit or a proxy's refusal."""
+    return (error.status or 0) >= 400 and error.code not in (ErrorCode.RATE_LIMITED, ErrorCode.PROXY)
+
+
 def quick_client(route: Route, keychain: Keychain, actions: str = "pull") -> RegistryClient:
     """A client with short timeouts for small requests: before a run, a user waits for the answer."""
     return RegistryClient(
@@ -359,6 +389,10 @@ def quick_client(route: Route, keychain: Keychain, actions: str = "pull") -> Reg
 
 def _manifest_path(route: Route, reference: Reference) -> str:
     return f"/v2/{route.repository(reference)}/manifests/{quote(reference.locator, safe=':')}"
+
+
+def _blob_path(repository: str, digest: str) -> str:
+    return f"/v2/{repository}/blobs/{digest}"
 
 
 def stated_digest(answer: Answer) -> str | None:
@@ -374,6 +408,10 @@ def stated_digest(answer: Answer) -> str | None:
 def _verify(answer: Answer, expected: str) -> None:
     found = _digest(expected.partition(":")[0], answer.body)
     if found != expected:
+        if answer.is_page:
+            raise answer.error_of(
+                ErrorCode.NOT_A_REGISTRY, f"{answer.status} with a page ({answer.content_type}), not the content"
+            )
         detail = f"the digest of the {len(answer.body)} bytes is {found}, not {expected}"
         if (encoding := answer.headers.get("content-encoding", "identity")).lower() != "identity":
             detail += (
@@ -430,11 +468,12 @@ def find_platform(
     An index's entry decides. Only where nothing names a platform, the config's counts, and a config without one fits. `fetch`
     returns a manifest by digest, `stated` the platform in a config. Raises RegistryError if the image is no image.
     """
-    found, depth, entry = top, 0, None
+    found, depth, entry, served = top, 0, None, [top.served]
     while isinstance(found.document, Index):
         if depth == MAX_NESTED_INDEXES or (entry := found.document.select(wanted)) is None:
             return None
         found, depth = fetch(entry.digest), depth + 1
+        served.append(found.served)
     if (artifact := found.document.artifact) is not None:
         where = f"manifest {found.digest}"
         raise NoImageError(
@@ -450,7 +489,7 @@ def find_platform(
         listing = Listing(
             platform=entry.platform, depth=depth, containers_digest=None if other is None else other.digest
         )
-    return PlatformImage(digest=found.digest, manifest=found.document, listing=listing)
+    return PlatformImage(digest=found.digest, manifest=found.document, listing=listing, served=tuple(served))
 
 
 def stated_platform(client: RegistryClient, reference: Reference, config: Descriptor) -> Platform | None:

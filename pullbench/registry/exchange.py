@@ -90,11 +90,12 @@ class Exchanger:
             given = {"Accept-Encoding": "identity", **(headers or {})}
             given = redirects.headers({name: value for name, value in given.items() if value}, authorization)
             body = content() if callable(content) else content
+            by = asked if redirects.at_home else Responder.REDIRECT
             request = _request(method, redirects.url, given, body)
             try:
-                answer = self._once(request, limit_bytes)
+                answer = self._once(request, limit_bytes, by)
             except _KeptConnectionEndedError:
-                answer = self._once(_request(method, redirects.url, given, body), limit_bytes)
+                answer = self._once(_request(method, redirects.url, given, body), limit_bytes, by)
             answer = replace(answer, asked=asked, at_home=redirects.at_home)
             try:
                 if not redirects.follow(answer.status, answer.headers.get("location")):
@@ -102,7 +103,7 @@ class Exchanger:
             except RedirectRefusedError as refused:
                 raise answer.error_of(refused.code, str(refused)) from refused
 
-    def _once(self, request: httpx.Request, limit_bytes: int) -> Answer:
+    def _once(self, request: httpx.Request, limit_bytes: int, by: Responder) -> Answer:
         where = f"{request.method} {redact_url(str(request.url))}"
         in_tls = is_new = is_sent = False
 
@@ -132,7 +133,8 @@ class Exchanger:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             by_proxy = self._route.forward_url is not None
             host = host_of(str(request.url))
-            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls, host=host)
+            other = None if by is Responder.REGISTRY else by
+            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls, host=host, by=other)
             code = fault.code
             unanswered = code is ErrorCode.RESET and status is None
             if unanswered and is_sent and not is_new and request.method in _IDEMPOTENT:

@@ -35,19 +35,25 @@ _ERRNO_CODES = {
 
 
 def of_exception(
-    where: str, error: BaseException, *, by_proxy: bool = False, in_tls: bool = False, host: str | None = None
+    where: str,
+    error: BaseException,
+    *,
+    by_proxy: bool = False,
+    in_tls: bool = False,
+    host: str | None = None,
+    by: Responder | None = None,
 ) -> RegistryError:
     """The RegistryError of an exception of httpx, socket or ssl; walks its causes to the real one.
 
     `by_proxy`: the connection was to a forward proxy, so a failed connection is the proxy's failure.
-    `in_tls`: the TLS handshake had begun, which a timeout alone does not show.
+    `by`: the server that did not answer, if it is not the registry. `in_tls`: the TLS handshake had begun, which a timeout alone does not show.
     """
     code, text = _read(error, in_tls=in_tls)
     to_proxy = by_proxy and not in_tls and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     if to_proxy or isinstance(error, httpx.ProxyError):
         detail = f"forward proxy: {clean(text)}"
         return RegistryError(ErrorCode.PROXY, where, detail, answered_by=Responder.PROXY, host=host)
-    return RegistryError(code, where, clean(text), host=host)
+    return RegistryError(code, where, clean(text), answered_by=by, host=host)
 
 
 def _read(error: BaseException, *, in_tls: bool) -> tuple[ErrorCode, str]:

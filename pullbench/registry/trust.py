@@ -35,6 +35,7 @@ def tls_context(ca_file: str | None, *, public_too: bool = False) -> ssl.SSLCont
         context.load_verify_locations(cafile=public_roots())
     # Python 3.13 rejects company CAs without newer extensions; Docker and curl, which we compare, accept them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.hostname_checks_common_name = False  # Go's clients read only subjectAltName (RFC 9525, section 2)
     # As Go's clients. Without it the machine's openssl.cnf decides, and two machines judge one registry differently.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -78,7 +78,9 @@ REFUSALS: dict[str, tuple[int, bytes, list[tuple[str, str]], ErrorCode, Responde
         *(400, b"Client sent an HTTP request to an HTTPS server.\n", []),
         *(ErrorCode.NOT_A_REGISTRY, Responder.REGISTRY),
     ),
-    "a page": (502, b"<html>" * 100, [("Content-Type", "text/html")], ErrorCode.SERVER_ERROR, Responder.REGISTRY),
+    "a page": (502, b"<html>" * 100, [("Content-Type", "text/html")], ErrorCode.SERVER_ERROR, Responder.IN_FRONT),
+    "a page that blocks": (403, b"<html>", [("Content-Type", "text/html")], ErrorCode.FORBIDDEN, Responder.BOX_BETWEEN),
+    "a rate limit as 403": (403, problem("TOOMANYREQUESTS"), [], ErrorCode.RATE_LIMITED, Responder.REGISTRY),
     "too many": (429, problem("X", "\x1b[31m\n"), [("Retry-After", "7")], ErrorCode.RATE_LIMITED, Responder.REGISTRY),
     "a redirect to nowhere": (301, b"", [], ErrorCode.NOT_A_REGISTRY, Responder.REGISTRY),
     "a redirect to a login": (

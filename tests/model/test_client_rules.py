@@ -1,10 +1,13 @@
 """Who refuses which image, and why. tests/integration/test_odd_images.py holds the rules against real clients."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from pullbench.model.client_rules import MAX_DOCKER_LAYERS, TODAY, Client, refusals
-from pullbench.model.facts import EngineFacts, Listing, PlatformImage
-from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Manifest
+from pullbench.model.client_rules import MAX_DOCKER_LAYERS, TODAY, Client, HeadAnswer, head_refusals, refusals
+from pullbench.model.facts import EngineFacts, Listing, PlatformImage, ServedType
+from pullbench.model.manifest import DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Manifest
 from pullbench.model.platform import Platform
 
 DIGEST, OTHER = f"sha256:{1:064x}", f"sha256:{2:064x}"
@@ -97,3 +100,53 @@ def test_podman_and_skopeo_are_refused_where_they_would_pull_another_entry() -> 
 )
 def test_an_engine_is_the_client_of_its_version_and_store(engine: EngineFacts, client: Client) -> None:
     assert Client.of_engine(engine) == client
+
+
+EVERYONE = {*TODAY, "old"}
+
+
+def served(content_type: str, media_type: str = OCI_MANIFEST) -> PlatformImage:
+    return replace(image(), served=(ServedType(content_type=content_type, media_type=media_type),))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "media_type", "who"),
+    [
+        (OCI_MANIFEST, OCI_MANIFEST, set()),
+        (OCI_MANIFEST, "", set()),
+        ("", OCI_MANIFEST, EVERYONE),
+        ("text/plain", OCI_MANIFEST, EVERYONE),
+        ("application/json", OCI_MANIFEST, EVERYONE),
+        ("application/octet-stream", "", EVERYONE),
+        (OCI_MANIFEST.upper(), OCI_MANIFEST, OF_CONTAINERD),
+        (OCI_MANIFEST, DOCKER_MANIFEST, {"docker with overlay2", "old"}),
+        (DOCKER_MANIFEST, OCI_MANIFEST, {"docker with overlay2", "old", *OF_CONTAINERS}),
+    ],
+)
+def test_clients_go_by_the_content_type_of_a_manifest(content_type: str, media_type: str, who: set[str]) -> None:
+    assert refusing(served(content_type, media_type), old=OLD_DOCKER) == who
+
+
+def refusing_head(**answer: Any) -> set[str]:
+    given = HeadAnswer(**{"status": 200, "content_type": OCI_MANIFEST, "size_bytes": 9, **answer})
+    clients = {**TODAY, "wire": Client(kind="wire")}
+    return {name for name, client in clients.items() if head_refusals(given, client)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "who"),
+    [
+        ({}, set()),
+        ({"size_bytes": None}, {"docker with overlay2"}),
+        ({"size_bytes": None, "has_digest": False}, set()),
+        ({"size_bytes": 0}, OF_CONTAINERD),
+        ({"content_type": ""}, {"docker with overlay2", *OF_CONTAINERD}),
+        ({"content_type": "text/plain"}, OF_CONTAINERD),
+        ({"status": 404}, OF_CONTAINERD),
+        ({"status": 401}, OF_CONTAINERD),
+        ({"status": 500}, OF_CONTAINERD),
+        ({"status": 405}, set()),
+    ],
+)
+def test_docker_and_containerd_look_at_a_tag_by_head(answer: dict[str, Any], who: set[str]) -> None:
+    assert refusing_head(**answer) == who

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullbench.errors import ErrorCode
-from pullbench.model.facts import EngineFacts, Facts, ImageFacts, Listing, PlatformImage
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts, Listing, PlatformImage, ServedType
 from pullbench.model.manifest import Descriptor, Manifest
 from pullbench.model.platform import Platform
 
@@ -34,7 +34,15 @@ IMAGES = st.builds(
     digest=st.none() | DIGESTS,
     is_index=st.booleans(),
     platforms=st.dictionaries(
-        TEXT, st.builds(PlatformImage, digest=DIGESTS, manifest=MANIFESTS, listing=st.none() | LISTINGS), max_size=2
+        TEXT,
+        st.builds(
+            PlatformImage,
+            digest=DIGESTS,
+            manifest=MANIFESTS,
+            listing=st.none() | LISTINGS,
+            served=st.lists(st.builds(ServedType, content_type=TEXT, media_type=TEXT), max_size=2).map(tuple),
+        ),
+        max_size=2,
     ),
     error_code=st.none() | st.sampled_from(ErrorCode),
     error=TEXT,
@@ -66,7 +74,7 @@ def test_facts_come_back_from_json_as_they_were(facts: Facts) -> None:
 
 
 def test_no_field_of_the_facts_escapes_the_property() -> None:
-    made = {"EngineFacts": 9, "ImageFacts": 7, "PlatformImage": 3, "Listing": 3, "Descriptor": 5, "Manifest": 3}
+    made = {"EngineFacts": 9, "ImageFacts": 7, "PlatformImage": 4, "Listing": 3, "Descriptor": 5, "Manifest": 3}
     for record in (EngineFacts, ImageFacts, PlatformImage, Listing, Descriptor, Manifest):
         assert len(dataclasses.fields(record)) == made[record.__name__], record
 

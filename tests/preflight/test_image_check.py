@@ -1,6 +1,10 @@
 """image: what is said beside that it is there."""
 
+import json
+from collections.abc import Callable
+
 import httpx
+import pytest
 
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.checks import image
@@ -35,3 +39,97 @@ def test_a_registry_that_refuses_head_is_said_to_cost_a_get_each_time() -> None:
     registry.handler = lambda request: httpx.Response(405) if request.method == "HEAD" else registry.serve(request)
     found = found_over(registry, "app:1.0")
     assert (found.status, "refuses HEAD" in found.observed) == (Status.PASS, True)
+
+
+def with_head(registry: FakeRegistry, change: Callable[[httpx.Response], httpx.Response | None]) -> None:
+    """The registry, but with another answer to HEAD of a manifest."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        if request.method != "HEAD" or "/manifests/" not in request.url.path:
+            return given
+        return change(given) or given
+
+    registry.handler = handle
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "refusing", "pulling"),
+    [
+        ("Content-Length", None, "docker with overlay2", "ctr"),
+        ("Content-Length", "0", "ctr", "docker with overlay2"),
+        ("Content-Type", None, "docker with overlay2", "podman"),
+        ("Content-Type", "text/plain", "docker with containerd's store", "docker with overlay2"),
+        ("Content-Type", "application/octet-stream", "ctr", "skopeo"),
+    ],
+)
+def test_a_head_that_a_client_cannot_use_warns_and_names_the_client(
+    header: str, value: str | None, refusing: str, pulling: str
+) -> None:
+    registry = holding("app", "1.0", NEW)
+
+    def change(given: httpx.Response) -> None:
+        del given.headers[header]
+        if value is not None:
+            given.headers[header] = value
+
+    with_head(registry, change)
+    found = found_over(registry, "app:1.0")
+    assert (found.status, refusing in found.observed, pulling in found.observed) == (Status.WARN, True, False)
+
+
+def test_a_head_without_a_digest_is_fine_because_clients_then_send_get() -> None:
+    registry = holding("app", "1.0", NEW)
+
+    def change(given: httpx.Response) -> None:
+        del given.headers["Docker-Content-Digest"], given.headers["Content-Length"]
+
+    with_head(registry, change)
+    assert found_over(registry, "app:1.0").status is Status.PASS
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_refused_head_fails_where_no_engine_of_the_spec_can_do_without(status: int) -> None:
+    registry = holding("app", "1.0", NEW)
+    with_head(registry, lambda given: httpx.Response(status))
+    spec = spec_over("eu", matrix={"platforms": ["linux/amd64"], "engines": ["containerd"]})
+    (found,) = findings_of(image.CHECK, context_of({"eu": registry}, spec))
+    assert found.status is Status.FAIL
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_a_head_that_is_refused_once_and_then_answered_shows_replicas(status: int) -> None:
+    registry, seen = holding("app", "1.0", NEW), list[str]()
+
+    def change(given: httpx.Response) -> httpx.Response | None:
+        seen.append("HEAD")
+        return httpx.Response(status) if len(seen) == 1 else None
+
+    with_head(registry, change)
+    found = found_over(registry, "app:1.0")
+    assert (found.status, "answers differ between requests" in found.observed) == (Status.WARN, True)
+
+
+def test_a_tag_that_is_listed_and_not_found_shows_replicas() -> None:
+    registry = holding("app", "1.0", NEW)
+    registry.documents["app/tags/list"] = json.dumps({"tags": ["1.0", "0.9"]}).encode()
+    del registry.documents["app/manifests/1.0"]
+    found = found_over(registry, "app:1.0")
+    assert (found.status, found.code, "answers differ" in found.observed) == (Status.FAIL, "not_found", True)
+    assert "push" not in found.remedy
+
+
+@pytest.mark.parametrize("status", [402, 412, 423, 451])
+def test_a_policy_is_told_in_the_words_that_only_get_has(status: int) -> None:
+    registry = holding("app", "1.0", NEW)
+    body = {"errors": [{"code": "PROJECTPOLICYVIOLATION", "message": "current image with 5 vulnerabilities"}]}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/manifests/" not in request.url.path:
+            return registry.serve(request)
+        return httpx.Response(status) if request.method == "HEAD" else httpx.Response(status, json=body)
+
+    registry.handler = handle
+    found = found_over(registry, "app:1.0")
+    assert (found.status, found.code) == (Status.FAIL, "forbidden")
+    assert "PROJECTPOLICYVIOLATION: current image with 5 vulnerabilities" in found.observed

@@ -71,7 +71,7 @@ def test_probes_that_fail_count_as_too_slow_and_name_the_code() -> None:
     found = judged(100, 0, SERVER_ERROR, SERVER_ERROR)
     assert found.status is Status.FAIL
     assert found.observed.startswith("[server_error] p50 1.0 ms")
-    assert "2 of 102" in found.observed
+    assert "2 of 102 failed" in found.observed and " over " not in found.observed
     assert judged(0, 0, SERVER_ERROR, target_s=None).status is Status.FAIL
 
 
@@ -90,6 +90,9 @@ class SlowTime:
 
     def monotonic(self) -> float:
         return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
 
 
 def probed(
@@ -130,3 +133,22 @@ def test_a_registry_that_fails_is_left_in_peace(monkeypatch: pytest.MonkeyPatch,
     evidence, registry = probed(monkeypatch, 0.001, ok, ok, *[httpx.Response(status) for _ in range(9)])
     assert len(evidence.faults) == made
     assert len(registry.requests) == 2 + made
+
+
+def test_slow_probes_and_failed_ones_are_counted_apart() -> None:
+    observed = judged(0, 1, SERVER_ERROR, SERVER_ERROR).observed
+    assert "; 1 of 3 over 2 s; 2 of 3 failed: " in observed
+
+
+def test_a_registry_that_refuses_anonymous_clients_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence, _ = probed(monkeypatch, 0.1, *[httpx.Response(403) for _ in range(50)])
+    assert evidence.faults == () and evidence.answered_s
+
+
+def test_a_rate_limit_is_followed_by_a_pause_for_the_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, clock = FakeRegistry(), SlowTime()
+    registry.handler = lambda _request: httpx.Response(429)
+    monkeypatch.setattr(latency, "time", clock)
+    context = context_over(registry)
+    evidence = latency.probe(context, target_of(context))
+    assert (len(evidence.faults), clock.now_s >= latency.PAUSE_S) == (2, True)

@@ -152,6 +152,15 @@ def api_of(answer: httpx.Response) -> Finding:
     return one(api.judge(api.probe(context, target_of(context)), target_of(context)))
 
 
+@pytest.mark.parametrize("answer", [httpx.Response(403), httpx.Response(403, json={"errors": [{"code": "DENIED"}]})])
+def test_a_registry_that_refuses_anonymous_clients_at_v2_is_one_that_skopeo_does_not_pull_from(
+    answer: httpx.Response,
+) -> None:
+    found = api_of(answer)
+    assert (found.status, found.code) == (Status.WARN, "forbidden")
+    assert "skopeo" in found.remedy and "docker login" not in found.remedy
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -184,7 +193,7 @@ def test_the_version_header_is_shown_and_its_absence_too() -> None:
         (httpx.Response(200, text="", headers={"Content-Type": "text/html"}), "not_a_registry"),
         (httpx.Response(401), "not_a_registry"),
         (httpx.Response(404, html="<html>"), "not_a_registry"),
-        (httpx.Response(403), "forbidden"),
+        (httpx.Response(403, html="<html><title>Blocked</title></html>"), "forbidden"),
         (httpx.Response(429), "rate_limited"),
         (httpx.Response(503), "server_error"),
         (httpx.Response(302, headers={"Location": "http://portal.example/"}), "plain_http"),

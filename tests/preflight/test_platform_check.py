@@ -43,6 +43,52 @@ def test_a_registry_that_will_not_say_whether_a_blob_is_there_has_not_lost_it(st
     assert found_over(registry).status is Status.PASS
 
 
+def test_a_blob_that_neither_head_nor_get_finds_is_lost_and_get_decides() -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        is_look = request.method == "HEAD" and "/blobs/" in request.url.path
+        return httpx.Response(404) if is_look else registry.serve(request)
+
+    registry.handler = handle
+    assert found_over(registry).status is Status.PASS
+    del registry.documents[f"app/blobs/{LOST}"]
+    assert found_over(registry).status is Status.FAIL
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", ""])
+def test_a_manifest_of_a_type_that_clients_refuse_is_not_for_pushing_again(content_type: str) -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        if "/manifests/" in request.url.path:
+            del given.headers["Content-Type"]
+            if content_type:
+                given.headers["Content-Type"] = content_type
+        return given
+
+    registry.handler = handle
+    found = found_over(registry)
+    assert found.status is Status.WARN
+    assert all(client in found.observed for client in ("docker with overlay2", "ctr", "podman", "skopeo"))
+    assert "mediaType as Content-Type" in found.remedy and "push" not in found.remedy
+    only = {"platforms": ["linux/amd64"], "engines": ["skopeo"]}
+    assert found_over(registry, matrix=only).status is Status.FAIL
+
+
+def test_a_manifest_that_head_finds_and_get_does_not_shows_replicas() -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        is_get = request.method == "GET" and "/manifests/" in request.url.path
+        return httpx.Response(404) if is_get else registry.serve(request)
+
+    registry.handler = handle
+    found = found_over(registry)
+    assert (found.status, found.code, "answers differ" in found.observed) == (Status.FAIL, "not_found", True)
+
+
 def test_a_mirror_is_asked_for_no_blob_for_it_would_fetch_it() -> None:
     registry = holding("app", "1.0", IMAGE)
     proxies = [{"name": "cache", "kind": "mirror", "upstream": "eu", "url": "https://cache.example"}]

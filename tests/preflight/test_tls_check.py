@@ -1,8 +1,11 @@
+import base64
 import socket
 import ssl
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,17 +13,21 @@ from typing import Any
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pullbench.errors import ErrorCode
+from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
+from pullbench.preflight import handshake
 from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import api, tls
 from pullbench.preflight.checks.tls import DatedHandshake
 from pullbench.preflight.context import system_now
 from pullbench.preflight.handshake import Certificate, Handshake, read_certificate
 from pullbench.registry import faults
-from tests.preflight.contexts import NOW, ROUTE, context_over
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.keychain import Keychain
+from tests.preflight.contexts import NOW, ROUTE, context_over, spec_of
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import Authority, answering, authority, closed_port, listening
 
@@ -103,7 +110,11 @@ def test_a_certificate_of_the_future_points_at_this_machines_clock_first() -> No
 
 
 def test_plain_http_and_an_https_proxy_are_not_looked_at_with_the_reason() -> None:
-    assert "http://" in (tls.skips(Target(route=Route(registry="eu", url="http://r.io"))) or "")
+    plain = Target(route=Route(registry="eu", url="http://r.io"))
+    (found,) = tls.judge(DatedHandshake(checked_at=NOW, handshake=Handshake()), plain)
+    assert (found.status, "http://" in found.observed) == (Status.SKIP, True)
+    proxied = Target(route=Route(registry="eu", url="http://r.io", forward_url="http://squid:3128"))
+    assert "http://" in (tls.skips(proxied) or "")
     by_proxy = Route(registry="eu", url="https://r.io", forward_url="https://squid:3129")
     assert "forward proxy" in (tls.skips(Target(route=by_proxy)) or "")
     assert tls.skips(TARGET) is None
@@ -155,6 +166,97 @@ def test_a_refused_certificate_fails_with_its_code_and_is_still_described(
     names = "other.example" if code is ErrorCode.TLS_HOSTNAME else "127.0.0.1"
     assert all(f" {part}, " in found.observed for part in (f"for {names}", "Test CA"))
     assert f"openssl s_client -CAfile {target.route.ca_file} -connect {target.route.host}" in found.remedy
+
+
+def at_localhost(target: Target) -> Target:
+    return Target(route=replace(target.route, url=target.route.url.replace("127.0.0.1", "localhost")))
+
+
+def test_a_common_name_alone_is_no_name_as_for_every_go_client(tmp_path: Path) -> None:
+    with registry_with(tmp_path, host=None) as target:
+        named = at_localhost(target)
+        found = tls.judge(probed(named), named)[0]
+        with RegistryClient(named.route, Keychain(environ={})) as client, pytest.raises(RegistryError) as refusal:
+            client.ping()
+    assert (found.status, found.code) == (Status.FAIL, ErrorCode.TLS_HOSTNAME)
+    assert "no subjectAltName" in found.observed and "subjectAltName for localhost" in found.remedy
+    assert refusal.value.code is ErrorCode.TLS_HOSTNAME
+
+
+def test_a_name_that_matches_a_san_passes(tmp_path: Path) -> None:
+    with registry_with(tmp_path, host=x509.DNSName("localhost")) as target:
+        named = at_localhost(target)
+        assert tls.judge(probed(named), named)[0].status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("options", "weak"),
+    [
+        ({"key": rsa.generate_private_key(65537, 1024)}, "an RSA key of 1024 bits"),
+        ({"key": rsa.generate_private_key(65537, 1536)}, "an RSA key of 1536 bits"),
+    ],
+)
+def test_a_weak_key_is_named_and_not_taken_for_an_unknown_authority(
+    tmp_path: Path, options: dict[str, Any], weak: str
+) -> None:
+    with registry_with(tmp_path, **options) as target:
+        found = tls.judge(probed(target), target)[0]
+    assert (found.status, found.code) == (Status.FAIL, ErrorCode.TLS_UNTRUSTED)
+    assert f"the certificate of '127.0.0.1' has {weak}, which is too weak" in found.observed
+    assert "ca_file" not in found.remedy and "does not know" not in found.observed
+
+
+# Of `openssl x509 -sha1`: the library of the tests signs no SHA-1.
+SIGNED_WITH_SHA_1 = (
+    "MIIBHzCBxwIUfHE43ZOvtc2xbRq2Rk8OWNdwsrwwCQYHKoZIzj0EATARMQ8wDQYDVQQDDAZPbGQgQ0EwIBcNMjYxMTI5MDUzMzM1"
+    "WhgPMjEyNjExMDUwNTMzMzVaMBQxEjAQBgNVBAMMCXIuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCkgsj7ZVOHz"
+    "OLLwM43TpK4RJNKjCF6VJCRVs5+hbde7eSVuftXCJxerGqncO1Tlw5i8Mp4f39GtajicqJSNrT4wCQYHKoZIzj0EAQNIADBFAiEA"
+    "zfgNKNzYGevAfZbFEfG65UUfSwL7soDdl7B21ub1BpYCIBgUUprLDTEV366ScY5jAMnK2LCGOJ/8G1H171+A/G5n"
+)
+ROOT_WITH_SHA_1 = (
+    "MIIBdjCCAR6gAwIBAgIURCcAxnMZcXQ9fgHO3rkZ0A35isowCQYHKoZIzj0EATARMQ8wDQYDVQQDDAZPbGQgQ0EwIBcNMjYxMTI5"
+    "MDUzMzM1WhgPMjEyNjExMDUwNTMzMzVaMBExDzANBgNVBAMMBk9sZCBDQTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABIELB+Wx"
+    "lO6Yc8wOWfj3oCJ4++594EK0W3dJ+xLO0rYwnvjG54O8ZQiUAmPPwog4lI1dRsPfWwg5jvmRq1ctCNOjUzBRMB0GA1UdDgQWBBRM"
+    "kaMeH06ZQrDU6glRSBfgVspSsDAfBgNVHSMEGDAWgBRMkaMeH06ZQrDU6glRSBfgVspSsDAPBgNVHRMBAf8EBTADAQH/MAkGByqG"
+    "SM49BAEDRwAwRAIgddEFPRRVSxR0eoSe8eS+1yw9BB7u9CEN6WD6pQmTKssCIEHxr2nyC/1w5uxSk/G9THof3wL+uTv2ppQe/Qkr"
+    "H96m"
+)
+
+
+def test_a_signature_with_sha_1_is_weak_but_for_a_root_that_signs_itself() -> None:
+    assert read_certificate(base64.b64decode(SIGNED_WITH_SHA_1)).weak == "a signature with SHA-1"
+    assert read_certificate(base64.b64decode(ROOT_WITH_SHA_1)).weak == ""
+
+
+def test_an_intermediate_that_is_weak_is_the_one_that_is_named() -> None:
+    above = certificate(names=(), subject="Old CA", issuer="Root", weak="a signature with SHA-1")
+    found = refused(ErrorCode.TLS_UNTRUSTED, "CA signature digest algorithm too weak", certificate(), above)
+    assert "'Old CA' has a signature with SHA-1" in found.observed and "ca_file" not in found.remedy
+
+
+@pytest.mark.parametrize(("kind", "status"), [("docker", Status.WARN), ("skopeo", Status.WARN), ("wire", Status.SKIP)])
+def test_a_plain_server_that_is_silent_to_tls_makes_docker_and_skopeo_wait(
+    kind: str, status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "SILENT_S", 0.05)
+    ended = threading.Event()
+    with listening(lambda connection: ended.wait(5) and None) as port:
+        spec = spec_of(f"http://127.0.0.1:{port}", matrix={"engines": [kind], "platforms": ["linux/amd64"]})
+        target = Target(route=Route(registry="eu", url=f"http://127.0.0.1:{port}"))
+        (found,) = tls.judge(tls.probe(context_over(FakeRegistry(), spec), target), target)
+        ended.set()
+    assert found.status is status
+    assert (kind in found.observed and "10 s" in found.observed) is (status is Status.WARN)
+
+
+@pytest.mark.parametrize("answer", ["HTTP/1.1 400 Bad Request", ""])
+def test_a_plain_server_that_answers_or_closes_makes_nobody_wait(answer: str) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(answer.encode())
+
+    with listening(serve) as port:
+        assert not handshake.is_silent_to_tls(Route(registry="eu", url=f"http://127.0.0.1:{port}"))
 
 
 def test_an_untrusted_authority_fails_with_where_docker_wants_its_certificate(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from pullbench.model.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
+from pullbench.model.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, own_media_type
 from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
@@ -73,7 +73,11 @@ class FakeRegistry:
             return httpx.Response(404, json={"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]})
         headers = {"Content-Type": "application/json"}
         if "/manifests/" in request.url.path:
-            headers = {"Docker-Content-Digest": digest_of(content), "Content-Length": str(len(content))}
+            headers = {
+                "Content-Type": own_media_type(content) or OCI_MANIFEST,
+                "Docker-Content-Digest": digest_of(content),
+                "Content-Length": str(len(content)),
+            }
         return httpx.Response(200, headers=headers, content=b"" if request.method == "HEAD" else content)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -76,25 +76,38 @@ class Authority:
     ca_file: Path
 
     def server(
-        self, folder: Path, *, starts: float = -1, ends: float = 60, host: x509.GeneralName = LOOPBACK
+        self,
+        folder: Path,
+        *,
+        starts: float = -1,
+        ends: float = 60,
+        host: x509.GeneralName | None = LOOPBACK,
+        key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
     ) -> ssl.SSLContext:
-        """A server's context with a certificate that holds from `starts` to `ends`, in days from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """A server's context with a certificate that holds from `starts` to `ends`, in days from now.
+
+        Without `host` it has the common name localhost and no subjectAltName.
+        """
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        common = [x509.NameAttribute(NameOID.COMMON_NAME, "localhost")] if host is None else []
         now = datetime.datetime.now(datetime.UTC)
-        certificate = (
+        builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([]))
+            .subject_name(x509.Name(common))
             .issuer_name(self.name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + datetime.timedelta(days=starts))
             .not_valid_after(now + datetime.timedelta(days=ends))
-            .add_extension(x509.SubjectAlternativeName([host]), critical=True)
-            .sign(self.key, hashes.SHA256())
         )
+        if host is not None:
+            builder = builder.add_extension(x509.SubjectAlternativeName([host]), critical=True)
+        certificate = builder.sign(self.key, hashes.SHA256())
         chain = folder / "server.pem"
         chain.write_bytes(_pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if isinstance(key, rsa.RSAPrivateKey):
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
         context.load_cert_chain(chain)
         return context
 
@@ -120,7 +133,7 @@ def authority(folder: Path, name: str = "Test CA") -> Authority:
     return Authority(key=key, name=subject, ca_file=ca_file)
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

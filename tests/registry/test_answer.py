@@ -138,3 +138,99 @@ def test_the_wait_before_a_retry_is_what_the_server_asks_else_doubles() -> None:
 )
 def test_what_may_pass_is_tried_again(status: int, code: ErrorCode, passes: bool) -> None:
     assert may_pass(RegistryError(code, "GET x", "", status=status)) is passes
+
+
+HTML = {"content-type": "text/html"}
+NGINX = b"<html><head><title>503 Service Temporarily Unavailable</title></head><center>nginx/1.18.0</center></html>"
+HAPROXY = (
+    b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "by"),
+    [
+        (502, {**HTML, "server": "nginx/1.18.0"}, b"<html><title>502 Bad Gateway</title>", Responder.IN_FRONT),
+        (503, HTML, HAPROXY, Responder.IN_FRONT),
+        (503, {**HTML, "server": "nginx"}, NGINX, Responder.IN_FRONT),
+        (503, {"content-type": "text/plain", "server": "envoy"}, b"no healthy upstream", Responder.IN_FRONT),
+        (504, {"content-length": "0", "server": "awselb/2.0"}, b"", Responder.IN_FRONT),
+        (403, {**HTML, "server": "nginx"}, b"<html><center>nginx</center>", Responder.IN_FRONT),
+        (403, HTML, b"<html><title>Web Page Blocked!</title>", Responder.BOX_BETWEEN),
+        (451, {}, b"<!DOCTYPE html><html>blocked", Responder.BOX_BETWEEN),
+        (511, HTML, b"<html><title>Log in to the network</title>", Responder.BOX_BETWEEN),
+        (503, {"content-type": "application/json"}, b'{"errors": [{"code": "UNAVAILABLE"}]}', Responder.REGISTRY),
+        (502, {"docker-distribution-api-version": "registry/2.0"}, b"", Responder.REGISTRY),
+        (404, HTML, b"<html>", Responder.REGISTRY),
+        (500, HTML, b"<html>", Responder.REGISTRY),
+    ],
+)
+def test_a_page_in_the_registrys_place_is_another_servers(
+    status: int, headers: dict[str, str], body: bytes, by: Responder
+) -> None:
+    assert fault_of(status, headers, body).answered_by is by
+
+
+def test_a_page_is_quoted_by_its_title_and_its_server() -> None:
+    detail = fault_of(502, {**HTML, "server": "nginx/1.18.0"}, b"<html><title>502 Bad Gateway</title></html>").detail
+    assert detail == "502 with a page '502 Bad Gateway' (text/html) from nginx"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (403, b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow"}]}', ErrorCode.RATE_LIMITED),
+        (503, b'{"errors": [{"code": "TOOMANYREQUESTS"}]}', ErrorCode.RATE_LIMITED),
+        (412, b'{"errors": [{"code": "PROJECTPOLICYVIOLATION", "message": "5 CVEs"}]}', ErrorCode.FORBIDDEN),
+        (402, b"", ErrorCode.FORBIDDEN),
+        (423, b"", ErrorCode.FORBIDDEN),
+        (451, b"", ErrorCode.FORBIDDEN),
+        (418, b"", ErrorCode.SERVER_ERROR),
+        (499, b"<html>", ErrorCode.SERVER_ERROR),
+    ],
+)
+def test_a_refusal_of_a_registry_is_never_taken_for_no_registry(status: int, body: bytes, code: ErrorCode) -> None:
+    assert fault_of(status, body=body).code is code
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "code"),
+    [
+        (403, "AccessDenied", ErrorCode.FORBIDDEN),
+        (404, "NoSuchKey", ErrorCode.NOT_FOUND),
+        (400, "AuthorizationQueryParametersError", ErrorCode.SERVER_ERROR),
+        (500, "InternalError", ErrorCode.SERVER_ERROR),
+    ],
+)
+def test_a_storage_is_quoted_with_code_and_message_but_no_signature(status: int, name: str, code: ErrorCode) -> None:
+    body = f"<Error><Code>{name}</Code><Message>No. See https://s3/x?sig=planted or sig=planted</Message></Error>"
+    url = "https://s3.example/x?sig=planted"
+    fault = Answer(method="GET", url=url, status=status, headers={}, body=body.encode(), at_home=False).fault()
+    assert (fault.code, fault.answered_by, fault.host) == (code, Responder.REDIRECT, "s3.example")
+    assert f"{status} {name}: No." in fault.detail and "planted" not in str(fault)
+    assert "docker login" not in fault.remedy and "s3.example" in fault.remedy
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("client with IP 203.0.113.7 is not allowed to access this", ErrorCode.FORBIDDEN),
+        ("requests from your network are blocked", ErrorCode.FORBIDDEN),
+        ("incorrect username or password", ErrorCode.UNAUTHORIZED),
+        ("access forbidden", ErrorCode.UNAUTHORIZED),
+    ],
+)
+def test_a_token_service_that_refuses_an_address_refuses_no_login(message: str, code: ErrorCode) -> None:
+    body = b'{"errors": [{"code": "DENIED", "message": "%s"}]}' % message.encode()
+    url = "https://auth.example/token"
+    given = Answer(method="GET", url=url, status=403, headers={}, body=body, asked=Responder.TOKEN_SERVICE)
+    fault = given.fault()
+    assert (fault.code, fault.answered_by) == (code, Responder.TOKEN_SERVICE)
+    assert ("docker login" in fault.remedy) is (code is ErrorCode.UNAUTHORIZED)
+    assert "docker login auth.example" not in fault.remedy
+
+
+def test_a_lost_blob_is_no_wrong_name() -> None:
+    lost = Answer(method="GET", url="https://r.io/v2/app/blobs/sha256:1", status=404, headers={}).fault()
+    absent = Answer(method="GET", url="https://r.io/v2/app/manifests/1", status=404, headers={}).fault()
+    assert "has the manifest and not this blob" in lost.remedy and "tag" in absent.remedy

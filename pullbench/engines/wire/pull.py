@@ -3,6 +3,7 @@
 A staged pull downloads its base images first.
 """
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -35,6 +36,7 @@ from pullbench.model.reference import Reference
 from pullbench.registry.answer import backoff_s, may_pass
 
 Task = Callable[[], None]
+_AGE = re.compile(r" age=\S+")
 _SLICE_S = 0.05  # how often an idle worker, or a pull that waits to retry, checks for cancellation
 
 
@@ -370,6 +372,12 @@ class WirePull:
 
 
 def _main_source(rows: list[Transfer]) -> str | None:
-    """The server of the largest part."""
-    known = [row for row in rows if row.served_by is not None]
-    return max(known, key=lambda row: row.bytes or 0).served_by if known else None
+    """The server, or the cache's word on hit or miss, of most of the bytes; of those rows, the largest one's."""
+    sources = dict[str, list[Transfer]]()
+    for row in rows:
+        if row.served_by is not None:
+            sources.setdefault(_AGE.sub("", row.served_by), []).append(row)
+    if not sources:
+        return None
+    most = max(sources.values(), key=lambda found: sum(row.bytes or 0 for row in found))
+    return max(most, key=lambda row: row.bytes or 0).served_by

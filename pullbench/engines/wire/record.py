@@ -116,7 +116,9 @@ class Trail:
         where = f"{self.method} {redact_url(self.url)}"
         if code is ErrorCode.PROXY:
             return RegistryError(code, where, detail, status=self.last.status, answered_by=Responder.PROXY)
-        return RegistryError(code, where, detail, host=host_of(self.url))
+        by = self.asked if self.at_home else Responder.REDIRECT
+        other = None if by is Responder.REGISTRY else by
+        return RegistryError(code, where, detail, answered_by=other, host=host_of(self.url))
 
 
 def transfer_row(

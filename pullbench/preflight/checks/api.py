@@ -5,11 +5,11 @@ import re
 import time
 from dataclasses import dataclass, replace
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
-from pullbench.model.remedy import of_handshake, remedy
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed
+from pullbench.model.remedy import of_handshake
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
@@ -49,9 +49,15 @@ def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
     ping, fault = evidence.ping, evidence.fault
     if ping is not None:
         fault = _not_a_registry(ping)
+    if fault is not None and fault.code is ErrorCode.FORBIDDEN and fault.answered_by is Responder.REGISTRY:
+        cure = (
+            f"let {target.route.host} answer /v2/ with 200, or with 401 and a challenge: podman and skopeo go on only then (docker and "
+            "containerd do not look)"
+        )
+        return [warned(ID, target, fault, EXPECTED, cure)]
     if fault is not None or ping is None:
         fault = fault or ObservedFault(code=ErrorCode.UNKNOWN, text="no answer")
-        cure = of_handshake(fault.text, target.route) or remedy(fault.code, target.route)
+        cure = of_handshake(fault.text, target.route) or cure_of(fault, target)
         if target.route.host in DOCKER_HUB_HOSTS - {DOCKER_HUB_API} and fault.code is ErrorCode.NOT_A_REGISTRY:
             cure = f"write https://{DOCKER_HUB_API}: this host serves Docker Hub's images"
         return [failed(ID, target, fault, EXPECTED, cure)]
@@ -92,6 +98,7 @@ CHECK = Check(
     looks_at="Sends `GET /v2/` without credentials and checks the status, challenge, body, version and server headers.",
     statuses={
         Status.PASS: "the status is 200, or 401 with a challenge",
+        Status.WARN: "the status is 403 without a login: podman and skopeo stop there",
         Status.FAIL: "there is no answer, another status, or an answer that no registry sends, such as a captive portal's page",
     },
     advice="Check which server answers: `curl -i URL/v2/`.",

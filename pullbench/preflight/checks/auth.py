@@ -11,7 +11,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.remedy import curl, remedy
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import redact_url, same_origin
 from pullbench.registry.keychain import shown_user
@@ -145,8 +145,8 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
     if (service := _token_service(evidence, fault, route)) is not None:
         cure = remedy(fault.code, service)
         return failed(ID, target, fault, expected, f"the token service {registry_endpoint(service)} failed: {cure}")
-    text, cure = fault.text, remedy(fault.code, route)
-    if fault.code in _REFUSALS and evidence.asked:
+    text, cure = fault.text, cure_of(fault, target)
+    if fault.code in _REFUSALS and evidence.asked and fault.is_of_login:
         meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
         text = f"{text}, with {_who(evidence, route)}: {meaning}"
         if evidence.user and route.credentials == "docker":
@@ -168,15 +168,21 @@ def _without_permission(
 ) -> Finding:
     route = target.route
     names = ", ".join(right.repository for right, _ in refused)
-    if evidence.user is None:
-        text = f"{how}the registry requires a login to pull {names}, or has none of that name"
-        fault = ObservedFault(code=ErrorCode.UNAUTHORIZED, text=text)
+    other = next((fault for _, fault in refused if not fault.is_of_login), None)
+    if other is not None:
+        fault, cure = replace(other, text=f"{how}{names} may not be pulled: {other.text}"), cure_of(other, target)
+    elif evidence.user is None:
+        fault = ObservedFault(
+            code=ErrorCode.UNAUTHORIZED,
+            text=f"{how}the registry requires a login to pull {names}, or has none of that name ({refused[0][1].text})",
+        )
         cure = f"{_official(route, refused)}{remedy(fault.code, route)}; also check the name"
     else:
         granted = {scope for right, _ in refused for scope in right.granted or ()}
         shown = f" (the token grants {', '.join(sorted(granted)) or 'nothing'})" if _lists_scopes(refused) else ""
         fault = ObservedFault(
-            code=ErrorCode.FORBIDDEN, text=f"{how}the login is valid, but lacks permission to pull {names}{shown}"
+            code=ErrorCode.FORBIDDEN,
+            text=f"{how}the login is valid, but lacks permission to pull {names}{shown} ({refused[0][1].text})",
         )
         host = login_host(route)
         cure = _official(route, refused) + (

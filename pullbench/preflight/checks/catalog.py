@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import look, remedy, skopeo
+from pullbench.model.remedy import look, skopeo
 from pullbench.model.route import DIRECT
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, passed, skipped, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.pages import Page
@@ -132,7 +132,7 @@ def judge(evidence: CatalogListing, target: Target) -> list[Finding]:
         cure = f"fix the catalog's paging, or the proxy in front of {route.host} that changes it: {see}"
         return [warned(ID, target, fault, EXPECTED, cure)]
     if fault is not None:
-        return [warned(ID, target, fault, EXPECTED, f"{remedy(fault.code, route)}; {see}")]
+        return [warned(ID, target, fault, EXPECTED, f"{cure_of(fault, target)}; {see}")]
     if evidence.after_the_end:
         text = f"{_count(evidence)} and no Link, but `last=` finds more, such as {_some(evidence.after_the_end)}"
         fault = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog is incomplete: {text}")

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pullbench.errors import ErrorCode
 from pullbench.model.addresses import connected_endpoint
 from pullbench.model.finding import Finding, Status
-from pullbench.model.remedy import remedy
 from pullbench.preflight import resolv_conf
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry import faults
 
@@ -58,7 +57,7 @@ def judge(evidence: Resolution, target: Target) -> list[Finding]:
     if evidence.fault is not None:
         took = f" (after {evidence.lookup_s:.1f} s)" if evidence.lookup_s >= WARN_FROM_S else ""
         fault = replace(evidence.fault, text=evidence.fault.text + took)
-        return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
+        return [failed(ID, target, fault, expected, cure_of(fault, target))]
     observed = _shown(evidence)
     if target.route.forward_url is not None:
         observed += " (the forward proxy, which looks up the registry itself)"

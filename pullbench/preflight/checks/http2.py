@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from pullbench.model.finding import Finding, Status
-from pullbench.model.remedy import curl, remedy
+from pullbench.model.remedy import curl
 from pullbench.model.spec import Spec
 from pullbench.model.text import clean
 from pullbench.preflight import handshake
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 
 ID = "http2"
@@ -36,7 +36,7 @@ def _wanted_by(spec: Spec) -> tuple[str, ...]:
 def judge(evidence: AlpnNegotiation, target: Target) -> list[Finding]:
     """Without h2 pulls work, but each concurrent layer needs its own connection and handshake: warn."""
     if evidence.fault is not None:
-        return [failed(ID, target, evidence.fault, EXPECTED, remedy(evidence.fault.code, target.route))]
+        return [failed(ID, target, evidence.fault, EXPECTED, cure_of(evidence.fault, target))]
     if evidence.protocol == "h2":
         hint = "" if evidence.wanted_by else '; to measure its benefit, use a wire engine with `http_version: "2"`'
         return [passed(ID, target, f"h2{hint}", EXPECTED)]

@@ -1,15 +1,29 @@
 """`image`: the image exists under the spec's name, and the run's credentials can see it."""
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.addresses import official_name
+from pullbench.model.client_rules import TODAY, HeadAnswer, head_refusals
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import remedy
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_image, failed, passed
+from pullbench.model.remedy import look
+from pullbench.preflight.check import (
+    REPLICAS,
+    Check,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    engine_clients,
+    every_image,
+    failed,
+    passed,
+    shown_refusals,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 
@@ -26,6 +40,12 @@ class ImageLookup:
     digest: str | None = None
     by_get: bool = False
     """The registry refuses HEAD, so every lookup of a tag is a GET, which counts against rate limits."""
+    differs: bool = False
+    """Whether the same request was refused once and answered once."""
+    refused_by: dict[str, str] = field(default_factory=dict)
+    """Clients that do not pull after this HEAD, by name, with the reason: the spec's engines, and clients of today."""
+    engines: tuple[str, ...] = ()
+    """The spec's engines."""
     tag_digest: str | None = None
     """The tag's current digest, if the reference has both a tag and a digest."""
     fault: ObservedFault | None = None
@@ -34,15 +54,28 @@ class ImageLookup:
 
 
 def probe(context: CheckContext, target: Target) -> ImageLookup:
-    """Send HEAD, which does not count against rate limits; GET if the registry refuses HEAD."""
+    """Send HEAD, which does not count against rate limits; GET if the registry refuses HEAD, and GET decides."""
     client, reference = context.client(target.route), Reference.parse(target.image or "")
     try:
         head = context.head(target.route, target.image or "")
     except RegistryError as error:
         tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else None
         return ImageLookup(reference=reference, fault=ObservedFault.of(error), tags=tags)
+    answer = HeadAnswer(
+        status=head.refused or 200,
+        content_type=head.media_type,
+        size_bytes=head.size_bytes,
+        has_digest=head.digest is not None,
+    )
+    reasons = {name: head_refusals(answer, each) for name, each in {**engine_clients(context), **TODAY}.items()}
     return ImageLookup(
-        reference=reference, digest=head.digest, by_get=head.by_get, tag_digest=_digest_of_tag(client, reference)
+        reference=reference,
+        digest=head.digest,
+        by_get=head.by_get,
+        differs=head.differs,
+        refused_by={name: reason[0] for name, reason in reasons.items() if reason and not head.differs},
+        engines=tuple(entry.name for entry in context.engines),
+        tag_digest=_digest_of_tag(client, reference),
     )
 
 
@@ -72,16 +105,48 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
         text = f"{name}: requested {reference.digest}, received {evidence.digest}"
         fault = ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     if fault is None:
-        return [passed(ID, target, _seen(evidence), expected)]
+        return [_of_found(evidence, target, expected)]
+    if fault.code is ErrorCode.NOT_FOUND and reference.tag in (evidence.tags or ()) and reference.digest is None:
+        fault = replace(fault, text=f"{fault.text}; its tag is listed, so {REPLICAS}")
+        return [failed(ID, target, fault, expected, _cure_of_replicas(target, reference))]
     if fault.code is ErrorCode.NOT_FOUND:
         tags = f"existing tags: {', '.join(evidence.tags)}" if evidence.tags else "the repository has no tags"
         tags = "the repository does not exist, or these credentials may not see it" if evidence.tags is None else tags
         fault = replace(fault, text=f"{fault.text}; {tags}")
-    cure = fault.remedy or remedy(fault.code, route, reference=reference)
+    cure = fault.remedy or cure_of(fault, target)
     official = official_name(route, route.repository(reference))
     if official is not None and fault.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND):
         cure = f"write {official}: Docker Hub's official images are under library/; else {cure}"
     return [failed(ID, target, fault, expected, cure)]
+
+
+def _of_found(evidence: ImageLookup, target: Target, expected: str) -> Finding:
+    """A pass, unless answers differ, or HEAD or its headers stop a client: a failure if they stop every engine of the spec."""
+    seen = _seen(evidence)
+    if evidence.differs:
+        text = f"{seen}; HEAD was refused once and then answered: {REPLICAS}"
+        return warned(ID, target, text, expected, _cure_of_replicas(target, evidence.reference))
+    if not evidence.refused_by:
+        return passed(ID, target, seen, expected)
+    text, expected = f"{seen}; {shown_refusals(evidence.refused_by)}", f"{expected}, and every client finds it"
+    see = look(
+        f"{target.route.repository(evidence.reference)}/manifests/{evidence.reference.locator}", target.route, "-sSI"
+    )
+    cure = (
+        "let the registry, or the proxy in front of it, answer HEAD of a manifest as GET, with Content-Type, Content-Length and "
+        f"Docker-Content-Digest: `{see}`"
+    )
+    own = [name for name in evidence.engines if f"engine '{name}'" in evidence.refused_by]
+    stop = own and len(own) == len(evidence.engines)
+    return (failed if stop else warned)(ID, target, text, expected, cure)
+
+
+def _cure_of_replicas(target: Target, reference: Reference) -> str:
+    path = f"{target.route.repository(reference)}/manifests/{reference.locator}"
+    return (
+        "give the replicas behind the balancer one storage, or empty the cache in front of the registry; repeat "
+        f"`{look(path, target.route, '-sSI')}` and compare the answers"
+    )
 
 
 def _seen(evidence: ImageLookup) -> str:
@@ -98,12 +163,16 @@ def _seen(evidence: ImageLookup) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="Sends `HEAD` for the spec's reference with the run's credentials; `GET` if the registry refuses `HEAD`.",
+    looks_at="Sends `HEAD` for the spec's reference with the run's credentials; `GET` if the registry refuses `HEAD`, and then "
+    "`GET` decides.",
     statuses={
         Status.PASS: "the image exists",
-        Status.FAIL: "the image does not exist (the closest tags are listed), may not be read, or has a digest other than the spec's",
+        Status.WARN: "docker or containerd does not find its tag, because `HEAD` is refused or lacks a header; or the answers differ "
+        "between requests (replicas without shared storage, or a cache)",
+        Status.FAIL: "the image does not exist (the closest tags are listed), may not be read, has a digest other than the spec's, "
+        "is not found although its tag is listed, or no engine of the spec finds it",
     },
-    advice="Push the image, or fix its name: `skopeo list-tags docker://HOST/REPOSITORY`.",
+    advice="Push the image, or fix its name: `skopeo list-tags docker://HOST/REPOSITORY`. Let the registry answer `HEAD` as `GET`.",
     targets=every_image,
     probe=probe,
     judge=judge,

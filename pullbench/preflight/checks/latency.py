@@ -3,11 +3,12 @@
 import time
 from dataclasses import dataclass, replace
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import curl, remedy
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.client import RegistryClient
 from pullbench.stats.summary import percentile, values_needed
 
 ID = "latency"
@@ -19,6 +20,8 @@ LEAST = 3
 LONGEST_S = 20.0
 """And here whatever there is."""
 MAX_FAULTS = 3
+PAUSE_S = 1.0
+"""After a rate limit, which ends the probes: the other checks would meet it too."""
 ALLOWED = 0.01
 """The share of the probes that may take longer than the SLO: that is what a p99 means."""
 
@@ -51,27 +54,34 @@ def probe(context: CheckContext, target: Target) -> ApiLatencies:
     client = context.client(target.route)
     answered: list[float] = []
     faults: list[ObservedFault] = []
-    try:
-        client.ping(authenticate=False)
-    except RegistryError as error:
-        faults.append(ObservedFault.of(error))
+    if (fault := _fault(client)) is not None:
+        faults.append(fault)
     began = time.monotonic()
     while len(answered) + len(faults) < PROBES and len(faults) < MAX_FAULTS:
         started = time.monotonic()
         elapsed_s, made = started - began, len(answered) + len(faults)
         if elapsed_s >= LONGEST_S or (elapsed_s >= ENOUGH_S and made >= LEAST):
             break
-        try:
-            client.ping(authenticate=False, patient=False)
-        except RegistryError as error:
-            faults.append(ObservedFault.of(error))
-            if error.code is ErrorCode.RATE_LIMITED:
-                break
-        else:
+        if (fault := _fault(client)) is None:
             answered.append(round(time.monotonic() - started, 6))
+        else:
+            faults.append(fault)
+            if fault.code is ErrorCode.RATE_LIMITED:
+                time.sleep(PAUSE_S)
+                break
     return ApiLatencies(
         answered_s=tuple(answered), faults=tuple(faults), target_s=context.spec.targets.get("p99_api_s")
     )
+
+
+def _fault(client: RegistryClient) -> ObservedFault | None:
+    """The fault of one request; None for an answer of the registry, which may refuse an anonymous client."""
+    try:
+        client.ping(authenticate=False, patient=False)
+    except RegistryError as error:
+        is_answer = error.code is ErrorCode.FORBIDDEN and error.answered_by is Responder.REGISTRY
+        return None if is_answer else ObservedFault.of(error)
+    return None
 
 
 def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
@@ -84,11 +94,10 @@ def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
     observed = _shown(evidence)
     if limit is None:
         observed += "; not judged, because slo.p99_api_s is not configured"
-    elif evidence.over:
-        observed += f"; {evidence.over} of {evidence.made} over {limit:g} s"
-        observed += f" ({len(evidence.faults)} of them failed)" if evidence.faults else ""
+    elif late := evidence.over - len(evidence.faults):
+        observed += f"; {late} of {evidence.made} over {limit:g} s"
     if evidence.faults:
-        observed += f"; {evidence.faults[0].text}"
+        observed += f"; {len(evidence.faults)} of {evidence.made} failed: {evidence.faults[0].text}"
     cure = _cure(evidence, target)
     limited = any(fault.code is ErrorCode.RATE_LIMITED for fault in evidence.faults)
     if limited and evidence.over == len(evidence.faults):
@@ -119,7 +128,7 @@ def _percentiles(seen: tuple[float, ...]) -> list[tuple[str, float | None]]:
 def _cure(evidence: ApiLatencies, target: Target) -> str:
     route = target.route
     if evidence.faults:
-        return remedy(evidence.faults[0].code, route)
+        return cure_of(evidence.faults[0], target)
     times = (
         "'dns %{time_namelookup} connect %{time_connect} tls %{time_appconnect} first byte %{time_starttransfer}\\n'"
     )

@@ -1,18 +1,31 @@
 """`platform`: the image has a manifest for each platform of the matrix, and all the blobs in it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.client_rules import TODAY, Client, refusals
-from pullbench.model.facts import EngineFacts, PlatformImage
+from pullbench.model.client_rules import TODAY, is_mistyped, refusals
+from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Descriptor, Manifest
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import look, remedy
+from pullbench.model.remedy import look
 from pullbench.model.route import DIRECT
 from pullbench.model.text import clean, format_bytes
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_platform, failed, passed, warned
+from pullbench.preflight.check import (
+    REPLICAS,
+    Check,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    engine_clients,
+    every_platform,
+    failed,
+    passed,
+    shown_refusals,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import host_of
 
@@ -53,20 +66,26 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
             lost_urls=() if lost is None else lost.urls,
         )
     except RegistryError as error:
-        return PlatformOffer(fault=ObservedFault.of(error))
+        return PlatformOffer(fault=_read(error, context, target))
+
+
+def _read(error: RegistryError, context: CheckContext, target: Target) -> ObservedFault:
+    """The fault; a manifest that HEAD found and GET does not find shows replicas that differ."""
+    fault, reference = ObservedFault.of(error), Reference.parse(target.image or "")
+    if error.code is not ErrorCode.NOT_FOUND or not error.where.endswith(f"/manifests/{reference.locator}"):
+        return fault
+    try:
+        context.head(target.route, target.image or "")
+    except RegistryError:
+        return fault
+    cure = f"give the replicas behind the balancer one storage, or empty the cache in front of {target.route.host}"
+    return replace(fault, text=f"{fault.text}, but HEAD finds it: {REPLICAS}", remedy=cure)
 
 
 def _refused_by(context: CheckContext, target: Target, found: PlatformImage) -> dict[str, str]:
     """Each engine of the spec, and each client of today, that does not pull the image; with its first reason."""
-    facts = context.facts.engines
-    engines = {
-        f"engine '{entry.name}'": Client.of_engine(
-            facts.get(entry.name) or EngineFacts(name=entry.name, kind=entry.kind)
-        )
-        for entry in context.engines
-    }
     wanted = Platform.parse(target.platform or "")
-    reasons = {name: refusals(found, wanted, client) for name, client in {**engines, **TODAY}.items()}
+    reasons = {name: refusals(found, wanted, client) for name, client in {**engine_clients(context), **TODAY}.items()}
     return {name: reason[0] for name, reason in reasons.items() if reason}
 
 
@@ -99,9 +118,7 @@ def judge(evidence: PlatformOffer, target: Target) -> list[Finding]:
         existing = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "no platform listed"
         text = f"{target.image} has no {target.platform}; it has {existing}"
         fault = ObservedFault(code=ErrorCode.PLATFORM_MISSING, text=text)
-    reference = Reference.parse(target.image or "")
-    cure = fault.remedy or remedy(fault.code, target.route, reference=reference, platform=target.platform)
-    return [failed(ID, target, fault, expected, cure)]
+    return [failed(ID, target, fault, expected, cure_of(fault, target))]
 
 
 def _of_image(evidence: PlatformOffer, image: PlatformImage, target: Target, expected: str) -> Finding:
@@ -111,16 +128,18 @@ def _of_image(evidence: PlatformOffer, image: PlatformImage, target: Target, exp
     seen = f"{image.digest}, {layers}, {format_bytes(manifest.size_bytes)}"
     if not refused:
         return passed(ID, target, seen, expected)
-    reasons = dict[str, list[str]]()
-    for name, reason in refused.items():
-        reasons.setdefault(reason, []).append(name)
-    shown = "; ".join(f"refused by {', '.join(names)}: {reason}" for reason, names in reasons.items())
+    shown = shown_refusals(refused)
     own = [name for name in evidence.engines if f"engine '{name}'" in refused]
     text, expected = f"{seen}; {shown}", f"{expected}, and every client pulls it"
+    anew = "build and push the image anew"
+    if is_mistyped(image):
+        anew = (
+            "serve each manifest with its own mediaType as Content-Type: check the proxy, the cache or the file server that "
+            f"answers for {target.route.host}"
+        )
     if own and len(own) == len(evidence.engines):
-        cure = "build and push the image anew, or use other engines: no engine of the spec pulls it"
-        return failed(ID, target, text, expected, cure)
-    cure = "build and push the image anew if users have these clients"
+        return failed(ID, target, text, expected, f"{anew}, or use other engines: no engine of the spec pulls it")
+    cure = f"{anew} if users have these clients"
     excluded = f"; the configurations of {', '.join(own)} are excluded" if own else ""
     return warned(ID, target, text, expected, cure + excluded)
 
@@ -154,7 +173,7 @@ CHECK = Check(
     "also sends `HEAD` for each blob in the manifest.",
     statuses={
         Status.PASS: "the image has a manifest for the platform, and all the blobs in it",
-        Status.WARN: "docker, containerd, podman or skopeo refuses the image ([which and why](image-kinds.md)); an engine of the spec "
+        Status.WARN: "docker, containerd, podman or skopeo refuses the image or its Content-Type ([which and why](image-kinds.md)); an engine of the spec "
         "that refuses it is excluded",
         Status.FAIL: "the image lacks the platform (the existing ones are listed), is no image (a Helm chart, an artifact, schema "
         "1), could not be read, has lost a blob or a foreign layer, or no engine of the spec pulls it",

@@ -12,10 +12,10 @@ from pullbench.model.addresses import image_name, login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import push_route, route_of
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import look, remedy
+from pullbench.model.remedy import look
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.push import try_push
 
@@ -280,7 +280,7 @@ def _of_images(evidence: ProxyObservation, target: Target) -> Finding:
             code=ErrorCode.DIGEST_MISMATCH, text="the content of the second answer does not match its digest"
         )
         fault = evidence.blob_fault or default
-        cure = f"{remedy(fault.code, target.route)}; empty the cache at {target.route.host}, or pull without the proxy"
+        cure = f"{cure_of(fault, target)}; empty the cache at {target.route.host}, or pull without the proxy"
         return failed(ID, target, fault, EXPECTED, cure)
     drifted = [each for each in evidence.images if each.upstream_digest not in (None, each.digest)]
     if drifted:
@@ -326,7 +326,7 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
         why = "the mirror serves several registries, and serves the image to a request that names its registry"
         cure = f"set `namespace: {evidence.namespace}` for the proxy '{route.proxy}': each request then has ?ns={evidence.namespace}"
     elif not answered:
-        why, cure = "the proxy itself is unreachable", remedy(fault.code, route)
+        why, cure = "the proxy itself is unreachable", cure_of(fault, target)
     elif upstream is None:
         why = "the upstream has the image, but the proxy does not serve it"
         cure = f"check the proxy's upstream URL, credentials and rules, then its log: {_see(route, first.image)}"
@@ -335,7 +335,7 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
         cure = f"restore the upstream, or pull the images once while it is up: {_see(route, first.image)}"
     else:
         why = f"the upstream does not have the image either ({upstream})"
-        cure = remedy(fault.code, route, reference=Reference.parse(first.image))
+        cure = cure_of(fault, replace(target, image=first.image))
     return failed(
         ID,
         target,

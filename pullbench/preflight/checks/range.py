@@ -7,9 +7,20 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import look, remedy
+from pullbench.model.remedy import look
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.check import (
+    Check,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 
@@ -98,7 +109,7 @@ def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
         return [skipped(ID, target, "not run: the registry has no image of the spec")]
     route, fault = target.route, evidence.fault
     if fault is not None and fault.status != 416:
-        return [failed(ID, target, fault, "the registry serves a blob of an image", remedy(fault.code, route))]
+        return [failed(ID, target, fault, "the registry serves a blob of an image", cure_of(fault, target))]
     wrong = f"416: {fault.text}" if fault is not None else _wrong(evidence)
     compressed = [_of_compression(evidence, target)] if evidence.encoding else []
     if wrong is None:

@@ -8,8 +8,7 @@ from functools import partial
 from pullbench.errors import ErrorCode
 from pullbench.model.addresses import Endpoint, connected_endpoint
 from pullbench.model.finding import Finding, Status
-from pullbench.model.remedy import remedy
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel
 from pullbench.registry import faults
@@ -63,7 +62,7 @@ def judge(evidence: tuple[ConnectionAttempt, ...], target: Target) -> list[Findi
             text="; ".join(each.text for _, each in missed),
             parameters={"address": attempt.address.host},
         )
-        return [failed(ID, target, combined, expected, remedy(fault.code, target.route, address=attempt.address.host))]
+        return [failed(ID, target, combined, expected, cure_of(fault, target, address=attempt.address.host))]
     observed = ", ".join(f"{attempt.address} in {attempt.connect_s * 1000:.1f} ms" for attempt in taken)
     if missed:
         observed += f", but {'; '.join(str(fault) for _, fault in missed)}"
@@ -72,8 +71,8 @@ def judge(evidence: tuple[ConnectionAttempt, ...], target: Target) -> list[Findi
     harmful = [(attempt, fault) for attempt, fault in missed if _is_silent(fault) or _is_ipv6(attempt) in kinds]
     if harmful:
         attempt, fault = min(harmful, key=lambda each: not _is_silent(each[1]))
-        cure = f"fix {attempt.address.host}, or remove it from the DNS record; " + remedy(
-            fault.code, target.route, address=attempt.address.host
+        cure = f"fix {attempt.address.host}, or remove it from the DNS record; " + cure_of(
+            fault, target, address=attempt.address.host
         )
         cause = replace(fault, parameters={"address": attempt.address.host})
         return [warned(ID, target, observed, expected, cure, cause=cause)]

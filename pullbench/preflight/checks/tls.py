@@ -9,7 +9,18 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import of_handshake, remedy
 from pullbench.model.text import clean
 from pullbench.preflight import handshake
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import Certificate, Handshake
 
@@ -17,6 +28,9 @@ ID = "tls"
 WARN_BEFORE = timedelta(days=30)
 FAIL_BEFORE = timedelta(days=1)
 
+TRY_TLS = ("docker", "podman", "skopeo")
+"""Kinds of engines that try TLS first, also where http is allowed."""
+CLIENTS_WAIT_S = 10
 _FUTURE = "is not yet valid"
 
 
@@ -26,10 +40,16 @@ class DatedHandshake:
 
     checked_at: datetime
     handshake: Handshake
+    waiting: tuple[str, ...] = ()
+    """The spec's engines that try TLS at this server without TLS, and wait because it is silent."""
 
 
 def probe(context: CheckContext, target: Target) -> DatedHandshake:
     now = context.now()
+    if target.route.plain_http:
+        trying = tuple(entry.name for entry in context.engines if entry.kind in TRY_TLS)
+        waiting = trying if trying and handshake.is_silent_to_tls(target.route) else ()
+        return DatedHandshake(checked_at=now, handshake=Handshake(), waiting=waiting)
     login = context.keychain.forward_login(target.route)
     try:
         return DatedHandshake(checked_at=now, handshake=handshake.shake_hands(target.route, login))
@@ -40,6 +60,8 @@ def probe(context: CheckContext, target: Target) -> DatedHandshake:
 
 def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
     """Warn if a certificate of the verified chain expires in under 30 days; fail under 1 day, as a run may outlast it."""
+    if target.route.plain_http:
+        return [_without_tls(evidence, target)]
     expected = f"a trusted certificate for {registry_endpoint(target.route).host}, valid for 30 days or more"
     seen = evidence.handshake
     if seen.fault is not None:
@@ -61,12 +83,39 @@ def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
     return [passed(ID, target, observed, expected)]
 
 
+def _without_tls(evidence: DatedHandshake, target: Target) -> Finding:
+    if not evidence.waiting:
+        return skipped(ID, target, handshake.skips(target.route) or "")
+    text = (
+        f"the URL starts with http://, and this server is silent to TLS: docker, podman and skopeo wait "
+        f"{CLIENTS_WAIT_S} s for TLS before they use http ({', '.join(evidence.waiting)})"
+    )
+    cure = (
+        "serve the registry over TLS, or let the server close a connection that starts with no HTTP request; the time is in each "
+        "measured pull of these engines and is not the registry's"
+    )
+    return warned(ID, target, text, "the server answers or closes what is no HTTP", cure)
+
+
 def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: str) -> Finding:
     route = target.route
-    text, cure = fault.text, remedy(fault.code, route)
+    text, cure = fault.text, cure_of(fault, target)
     if fault.code is ErrorCode.TLS_EXPIRED and _FUTURE in fault.text:
         cure = f"check this machine's clock first (`timedatectl status`); {cure}"
-    if fault.code is ErrorCode.TLS_UNTRUSTED and seen.chain:
+    if fault.code is ErrorCode.TLS_HOSTNAME and seen.chain and not seen.chain[0].names:
+        text += (
+            f": it has no subjectAltName, only the common name '{seen.chain[0].subject}', which docker, containerd, podman and skopeo "
+            "do not read"
+        )
+        cure = f"reissue it with a subjectAltName for {registry_endpoint(route).host}"
+    weak = [certificate for certificate in seen.chain if certificate.weak]
+    if fault.code is ErrorCode.TLS_UNTRUSTED and weak and "weak" in fault.text:
+        text += f": the certificate of '{_subject(weak[0])}' has {weak[0].weak}, which is too weak"
+        cure = (
+            "reissue it with an RSA key of 2048 bits or ECDSA P-256, signed with SHA-256 (Go's clients refuse SHA-1; OpenSSL's and curl "
+            "refuse short keys too)"
+        )
+    elif fault.code is ErrorCode.TLS_UNTRUSTED and seen.chain:
         last = seen.chain[-1]
         if seen.chain[0].self_signed:
             text += ": it is self-signed"
@@ -95,6 +144,10 @@ def _describe(seen: Handshake) -> str:
     return f"for {names}{more}, issued by {own.issuer}{sent}, expires {own.ends_at:%Y-%m-%d %H:%M} UTC"
 
 
+def _subject(certificate: Certificate) -> str:
+    return certificate.names[0] if certificate.names else certificate.subject
+
+
 def _subjects(certificates: tuple[Certificate, ...]) -> str:
     return ", ".join(f"'{certificate.subject}'" for certificate in certificates)
 
@@ -106,6 +159,8 @@ def _in_words(left: timedelta) -> str:
 
 
 def skips(target: Target) -> str | None:
+    if target.route.plain_http and target.route.forward_url is None:
+        return None  # whether the server is silent to TLS
     return handshake.skips(target.route)
 
 
@@ -116,8 +171,10 @@ CHECK = Check(
     "as verified, the TLS version, and the protocol chosen by ALPN.",
     statuses={
         Status.PASS: "the chain is trusted, is for this host, and every certificate is valid for 30 days or more",
-        Status.WARN: "a certificate expires in under 30 days",
-        Status.FAIL: "the chain is not trusted, is for another host, has expired, or expires in under a day; or the handshake failed",
+        Status.WARN: "a certificate expires in under 30 days; or the URL starts with `http://` and the server is silent to TLS, so "
+        "docker, podman and skopeo wait 10 s first",
+        Status.FAIL: "the chain is not trusted, has a weak key or signature, is for another host (a common name alone does not count), "
+        "has expired, or expires in under a day; or the handshake failed",
         Status.SKIP: "the URL starts with `http://`, or the route uses an `https://` forward proxy",
     },
     advice="Set `ca_file` to the CA and install it for Docker, configure the server to send its intermediates, or renew or "

@@ -289,19 +289,19 @@ def errors(stored: StoredRun, cells: Sequence[Mapping[str, Any]] | None = None) 
                 "first_at": group["started_at"].min(),
                 "last_at": group["started_at"].max(),
                 "example": str(texts.mode().iloc[0]) if len(texts) else "",
-                "remedy": _remedy(stored, _code(str(code)), group),
+                "remedy": _remedy(stored, _code(str(code)), group, str(texts.mode().iloc[0]) if len(texts) else ""),
             }
         )
     return pd.DataFrame(rows, columns=columns).sort_values("count", ascending=False, kind="stable", ignore_index=True)
 
 
-def _remedy(stored: StoredRun, code: ErrorCode, failed: pd.DataFrame) -> str:
+def _remedy(stored: StoredRun, code: ErrorCode, failed: pd.DataFrame, error: str) -> str:
     """What to do about a code where most of the failed pulls had it."""
     names = ["registry", "proxy", "image", "platform"]
     most: Any = failed.groupby(names, observed=True).size().idxmax()
     registry, proxy, image, platform = map(str, most)
     route = stored.route(registry, proxy) or NO_ROUTE
-    return remedy(code, route, reference=_reference(image), platform=platform)
+    return remedy(code, route, reference=_reference(image), platform=platform, error=error)
 
 
 def _reference(image: str) -> Reference | None:
