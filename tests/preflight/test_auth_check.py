@@ -278,14 +278,6 @@ def test_a_token_service_that_is_down_is_tested_at_its_own_port(registry: FakeRe
     assert f"`nc -vz auth.example.com {port}`" in found.remedy and "registry.example.com" not in found.remedy
 
 
-def test_a_token_service_that_fails_is_the_one_to_look_at(registry: FakeRegistry) -> None:
-    token_world(registry, lambda _request: httpx.Response(503))
-    found = found_at(registry, "env:CI")
-    assert (found.code, "the token service auth.example.com:443" in found.remedy) == ("server_error", True)
-    token_world(registry, lambda _request: httpx.Response(503), realm_at="registry.example.com")
-    assert "the token service" not in found_at(registry, "env:CI").remedy
-
-
 @pytest.mark.parametrize("says", [',error="invalid_token"', ",x=y"])
 def test_a_token_that_the_registry_refuses_is_a_finding_of_its_own(registry: FakeRegistry, says: str) -> None:
     token_world(registry, lambda _request: httpx.Response(200, json={"token": "t0ken"}), says)

@@ -4,8 +4,8 @@ import ipaddress
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
-from pullbench.model.addresses import login_host, official_name, registry_endpoint
+from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.addresses import login_host, official_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import curl, remedy
@@ -13,7 +13,7 @@ from pullbench.model.route import Route
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.auth import redact_url, same_origin
+from pullbench.registry.auth import redact_url
 from pullbench.registry.keychain import shown_user
 
 ID = "auth"
@@ -142,9 +142,6 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
     route = target.route
     if fault.remedy is not None:
         return failed(ID, target, fault, expected, fault.remedy)
-    if (service := _token_service(evidence, fault, route)) is not None:
-        cure = remedy(fault.code, service)
-        return failed(ID, target, fault, expected, f"the token service {registry_endpoint(service)} failed: {cure}")
     text, cure = fault.text, cure_of(fault, target)
     if fault.code in _REFUSALS and evidence.asked and fault.is_of_login:
         meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
@@ -152,15 +149,6 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
         if evidence.user and route.credentials == "docker":
             cure += "; if the token or password has expired, create a new one first"
     return failed(ID, target, replace(fault, text=text), expected, cure)
-
-
-def _token_service(evidence: LoginAttempt, fault: ObservedFault, route: Route) -> Route | None:
-    """The token service as a route, for its remedy, if it failed and is another server than the registry."""
-    by_service = fault.parameters.get("answered_by") == Responder.TOKEN_SERVICE
-    if not by_service or fault.code in _REFUSALS or not evidence.realm or same_origin(evidence.realm, route.url):
-        return None
-    parts = urlsplit(evidence.realm)
-    return replace(route, url=f"{parts.scheme}://{parts.netloc}")
 
 
 def _without_permission(
