@@ -1,12 +1,15 @@
 """The docker engine's policy, on a daemon of the tests' own making; tests/integration has a real one."""
 
+import json
 import platform
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from pullbench.engines.base import TrialSetup
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.registry.keychain import Keychain
 from tests.engines.docker_world import (
     COLD,
     CONFIG,
@@ -151,6 +154,16 @@ def test_credentials_go_with_the_pull_and_nobody_elses_do() -> None:
     assert anonymous == {}
     assert me == {"username": "me", "password": "secret", "serveraddress": "127.0.0.1:5000"}
     assert bot["identitytoken"] == "identity"
+
+
+def test_a_registry_token_goes_to_the_daemon_as_one(tmp_path: Path) -> None:
+    auths = {"127.0.0.1:5000": {"registrytoken": "r3gistry-t0ken"}}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    daemon = FakeDaemon(COLD)
+    engine = engine_on(daemon)
+    engine._keychain = Keychain(environ={"DOCKER_CONFIG": str(tmp_path)})
+    trial(engine, pull_request(credentials="docker"))
+    assert daemon.auth[0]["registrytoken"] == "r3gistry-t0ken"
 
 
 def test_a_wrong_platform_fails_the_pull_after_its_clock() -> None:

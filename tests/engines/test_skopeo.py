@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from pullbench.engines.base import SystemClock
+from pullbench.engines.command.containerd import ContainerdEngine
+from pullbench.engines.command.containers_image import write_configuration
 from pullbench.engines.command.engine import CommandFailed
 from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.manifest import DOCKER_MANIFEST
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
 from tests.engines.command_world import INDEX, KEYCHAIN, Image, setup
 
 IMAGE = Image()
@@ -114,3 +117,19 @@ def test_a_layout_with_something_missing_is_no_image(engine: SkopeoEngine, tmp_p
     with pytest.raises(CommandFailed, match="skopeo wrote") as raised:
         engine._brought(IMAGE.request(), layout)
     assert raised.value.code is ErrorCode.DIGEST_MISMATCH
+
+
+@pytest.mark.parametrize("kind", ["containers/image", "containerd"])
+def test_a_registry_token_that_a_client_cannot_send_is_refused_before_the_trial(tmp_path: Path, kind: str) -> None:
+    auths = {"127.0.0.1:5000": {"registrytoken": "r3gistry-t0ken"}}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    keychain = Keychain(environ={"DOCKER_CONFIG": str(tmp_path)})
+    request = IMAGE.request(credentials="docker")
+    with pytest.raises(UsageError, match="a registry token") as caught:
+        if kind == "containerd":
+            ContainerdEngine(
+                EngineEntry(name="ctr", kind="containerd"), keychain=keychain, clock=SystemClock()
+            )._check_secret(request.route)
+        else:
+            write_configuration(tmp_path, [request], keychain)
+    assert "r3gistry" not in str(caught.value)

@@ -170,7 +170,7 @@ def test_a_wrong_password_reaches_the_token_service_once_in_a_whole_command_of_t
     images = [f"{OPEN[number % 2]}:{number}" for number in range(10)] + [f"more/{number}:1.0" for number in range(10)]
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec_of(guarded, images=images)))
     before = len(guarded.tokens.log())
-    done = shell.run(command, "spec.yaml", "--json", **(LOGIN | {"REG_PASSWORD": "planted-wrong-password"}))
+    done = shell.run(command, "spec.yaml", "--json", REG_USERNAME=USERNAME, REG_PASSWORD="planted-wrong-password")
     assert done.code == (0 if command == "plan" else 1), done.err
     assert [entry.status for entry in guarded.tokens.log()[before:]] == [401]
 

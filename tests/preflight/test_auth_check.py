@@ -8,7 +8,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight.check import ObservedFault, Target
-from pullbench.preflight.checks import auth, image
+from pullbench.preflight.checks import api, auth, image
 from pullbench.preflight.checks.auth import LoginAttempt, Right
 from pullbench.registry.auth import Credentials, basic_header
 from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
@@ -365,3 +365,12 @@ def test_a_wrong_password_is_sent_once_in_a_whole_preflight_of_twenty_images(
             findings = list(pool.map(lambda job: job[0].judge(job[0].probe(context, job[1]), job[1])[0], targets))
     assert {finding.code for finding in findings} == {"unauthorized"}
     assert len(logins) == 1
+
+
+@pytest.mark.parametrize("host", ["docker.io", "hub.docker.com", "registry.example.com"])
+def test_a_name_of_docker_hub_that_serves_no_images_gets_the_one_that_does(registry: FakeRegistry, host: str) -> None:
+    registry.handler = lambda _request: httpx.Response(200, headers={"Content-Type": "text/html"}, content=b"<html>")
+    context = context_over(registry, spec_of(f"https://{host}"))
+    (found,) = api.judge(api.probe(context, target_of(context)), target_of(context))
+    assert found.status is Status.FAIL
+    assert ("https://registry-1.docker.io" in found.remedy) == (host != "registry.example.com")

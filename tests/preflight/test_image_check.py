@@ -9,6 +9,7 @@ import pytest
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.checks import image
 from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
+from tests.preflight.contexts import context_over, spec_of, target_of
 from tests.registry.fake_registry import FakeRegistry
 
 OLD, NEW = Image("2026-01-01T10:00:00Z"), Image("2026-11-01T10:00:00Z")
@@ -133,3 +134,21 @@ def test_a_policy_is_told_in_the_words_that_only_get_has(status: int) -> None:
     found = found_over(registry, "app:1.0")
     assert (found.status, found.code) == (Status.FAIL, "forbidden")
     assert "PROJECTPOLICYVIOLATION: current image with 5 vulnerabilities" in found.observed
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "status", "is_told"),
+    [
+        ("https://registry-1.docker.io", "alpine:3", 401, True),
+        ("https://registry-1.docker.io", "alpine:3", 404, True),
+        ("https://registry-1.docker.io", "team/app:3", 401, False),
+        ("https://registry.example.com", "alpine:3", 401, False),
+    ],
+)
+def test_a_bare_name_at_docker_hub_is_named_with_its_namespace(url: str, name: str, status: int, is_told: bool) -> None:
+    registry = FakeRegistry()
+    registry.handler = lambda _request: httpx.Response(status)
+    context = context_over(registry, spec_of(url, images=[name]))
+    target = target_of(context, name)
+    (found,) = image.judge(image.probe(context, target), target)
+    assert (found.status, "write library/alpine" in found.remedy) == (Status.FAIL, is_told)

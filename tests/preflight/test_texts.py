@@ -61,6 +61,11 @@ def fault(code: ErrorCode, text: str, **more: Any) -> ObservedFault:
 
 
 REFUSED = fault(ErrorCode.UNAUTHORIZED, "GET https://registry.example.com/v2/: 401 UNAUTHORIZED")
+DOWN = fault(
+    ErrorCode.CONNECT_REFUSED,
+    "GET https://auth.example.com/token: Connection refused",
+    parameters={"answered_by": "token_service", "answered_at": "auth.example.com"},
+)
 GONE = fault(ErrorCode.CONNECT_REFUSED, "connect to registry.example.com:443: connection refused")
 MISSING = fault(ErrorCode.NOT_FOUND, "HEAD https://registry.example.com/v2/team/app/manifests/1.0: 404")
 BUSY = fault(ErrorCode.SERVER_ERROR, "HEAD https://cache.example.com/v2/hub/team/app/manifests/1.0: 503")
@@ -125,6 +130,8 @@ def of_access() -> list[Finding]:
         *auth.judge(auth.LoginAttempt(asked=("bearer",), fault=REFUSED), EU),
         *auth.judge(replace(known, fault=REFUSED, rights=()), EU),
         *auth.judge(replace(known, rights=(denied,)), EU),
+        *auth.judge(replace(known, rights=(), fault=DOWN), EU),
+        *auth.judge(replace(known, asked=(), realm="", rights=(replace(allowed, granted=None, scheme="basic"),)), EU),
         *auth.judge(replace(known, realm="https://tokens.elsewhere.net"), EU),
     ]
 

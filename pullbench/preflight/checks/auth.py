@@ -122,7 +122,7 @@ def judge(evidence: LoginAttempt, target: Target) -> list[Finding]:
     if unasked:
         return [
             warned(
-                ID, target, f"{how}{_granted(evidence)}; {_UNASKED.format(max(unasked).capitalize())}", expected, _ASK
+                ID, target, f"{how}{_granted(evidence)}, {_UNASKED.format(max(unasked).capitalize())}", expected, _ASK
             )
         ]
     danger = _danger(evidence, route)
