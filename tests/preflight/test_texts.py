@@ -163,6 +163,7 @@ def of_content() -> list[Finding]:
         *catalog.judge(pages, EU),
         *catalog.judge(replace(pages, unlisted=("team/app",)), EU),
         *byte_range.judge(part, EU),
+        *byte_range.judge(replace(part, encoding="gzip"), EU)[1:],
         *rate_limit.judge(limited, EU),
         *rate_limit.judge(replace(limited, cost=72), EU),
         *rate_limit.judge(replace(limited, cost=200), EU),
@@ -185,6 +186,7 @@ def of_routes() -> list[Finding]:
         *proxy.judge(replace(seen, headers={"x-cache": "MISS"}), VIA_CACHE),
         *proxy.judge(replace(seen, images=(stale,)), VIA_CACHE),
         *proxy.judge(replace(seen, images=(unserved,)), VIA_CACHE),
+        *proxy.judge(replace(seen, images=(unserved,), namespace="registry.example.com"), VIA_CACHE),
         *proxy.judge(replace(seen, push=refused), VIA_CACHE)[1:],
         *proxy.judge(replace(seen, kept=proxy.CachedBlobs(fault=BUSY, there=3)), VIA_CACHE),
     ]
