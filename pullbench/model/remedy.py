@@ -102,8 +102,8 @@ def remedy(
 
 def _elsewhere(code: ErrorCode, error: str, route: Route) -> tuple[Responder | None, str | None]:
     """The other server that an error's text starts with, `GET https://storage…`, if the code has a remedy of its own for it."""
-    found = re.match(r"[A-Z]{3,7} (https?://([^/\s?#@]+)\S*): ", error)
-    if found is None or found[2].lower() == route.host.lower() or found[1].startswith(f"{route.url}/"):
+    found = re.match(r"[A-Z]{3,7} (https?://([^/\s?#@]+)(\S*)): ", error)
+    if found is None or found[2].lower() == route.host.lower() or found[3].startswith("/v2/"):
         return None, None
     is_token = re.search(r"[?&](service|scope)=", found[1]) is not None
     by = Responder.TOKEN_SERVICE if is_token else Responder.REDIRECT

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError, Responder
+from pullbench.model.remedy import remedy
+from pullbench.model.route import Route
 from pullbench.registry.answer import Answer, AnswerError, backoff_s, may_pass, retry_after_s
 
 
@@ -234,3 +236,23 @@ def test_a_lost_blob_is_no_wrong_name() -> None:
     lost = Answer(method="GET", url="https://r.io/v2/app/blobs/sha256:1", status=404, headers={}).fault()
     absent = Answer(method="GET", url="https://r.io/v2/app/manifests/1", status=404, headers={}).fault()
     assert "has the manifest and not this blob" in lost.remedy and "tag" in absent.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "named"),
+    [
+        (
+            ErrorCode.FORBIDDEN,
+            "GET https://s3.example:9000/b?sig=REDACTED: 403 AccessDenied",
+            "s3.example:9000 refused",
+        ),
+        (ErrorCode.SERVER_ERROR, "GET https://auth.example/token?service=r: 503", "token service at auth.example"),
+        (ErrorCode.CONNECT_REFUSED, "GET https://s3.example:9000/b: refused", "`nc -vz s3.example 9000`"),
+        (ErrorCode.NOT_FOUND, "GET https://r.io/v2/app/blobs/sha256:1: 404", "manifest and not this blob"),
+        (ErrorCode.NOT_FOUND, "GET https://r.io/v2/app/manifests/1: 404", "r.io/"),
+        (ErrorCode.NOT_FOUND, "GET https://other.io/v2/app/manifests/1: 404", "r.io/"),
+        (ErrorCode.RESET, "GET https://s3.example:9000/b: reset", "r.io:443"),
+    ],
+)
+def test_a_stored_error_names_the_server_of_its_url(code: ErrorCode, error: str, named: str) -> None:
+    assert named in remedy(code, Route(registry="eu", url="https://r.io"), error=error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.finding import Finding, Status
-from pullbench.model.remedy import curl, remedy
+from pullbench.model.remedy import curl
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
@@ -89,7 +89,7 @@ def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
 
     Without that SLO the latency is reported and not judged; probes without an answer are judged all the same.
     """
-    limit, route = evidence.target_s, target.route
+    limit = evidence.target_s
     expected = f"at most 1% of the answers to GET /v2/ take over {limit:g} s" if limit else "GET /v2/ answers"
     observed = _shown(evidence)
     if limit is None:
@@ -101,7 +101,7 @@ def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
     cure = _cure(evidence, target)
     limited = any(fault.code is ErrorCode.RATE_LIMITED for fault in evidence.faults)
     if limited and evidence.over == len(evidence.faults):
-        cure = remedy(ErrorCode.RATE_LIMITED, route)
+        cure = cure_of(evidence.faults[-1], target)
         return [warned(ID, target, observed, expected, cure, cause=evidence.faults[-1])]
     if evidence.made and evidence.over / evidence.made > ALLOWED:
         if evidence.over == 1 < evidence.made < round(1 / ALLOWED):
