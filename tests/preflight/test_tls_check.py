@@ -240,7 +240,11 @@ def test_a_plain_server_that_is_silent_to_tls_makes_docker_and_skopeo_wait(
 ) -> None:
     monkeypatch.setattr(handshake, "SILENT_S", 0.05)
     ended = threading.Event()
-    with listening(lambda connection: ended.wait(5) and None) as port:
+
+    def silent(_connection: socket.socket) -> None:
+        ended.wait(5)
+
+    with listening(silent) as port:
         spec = spec_of(f"http://127.0.0.1:{port}", matrix={"engines": [kind], "platforms": ["linux/amd64"]})
         target = Target(route=Route(registry="eu", url=f"http://127.0.0.1:{port}"))
         (found,) = tls.judge(tls.probe(context_over(FakeRegistry(), spec), target), target)

@@ -37,6 +37,7 @@ def but(registry: FakeRegistry, change: Answer) -> FakeRegistry:
 def found_by(registry: FakeRegistry, check: object, credentials: str = "anonymous") -> Finding:
     with context_over(registry, spec_of(credentials=credentials)) as context:
         target = target_of(context, image="app:1.0" if check is image else None)
+        found: Finding
         (found,) = check.CHECK.judge(check.CHECK.probe(context, target), target)  # type: ignore[attr-defined]
         return found
 
