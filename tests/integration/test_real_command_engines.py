@@ -303,7 +303,9 @@ def test_layers_that_are_not_compressed_or_there_twice_are_counted_as_they_come(
     image = with_plain_and_repeated_layers(small_image(AMD64, fresh(), fresh()))
     (outcome,) = bench.pull(request(pushed(image), image, plain_registry.url))
     assert outcome.ok, outcome.error
-    assert (outcome.bytes, outcome.layers) == (manifest_of(image).size_bytes, 3)
+    # podman and skopeo may download a layer again that is listed again, and do not report it.
+    known = None if bench.kind in ("podman", "skopeo") else manifest_of(image).size_bytes
+    assert (outcome.bytes, outcome.layers) == (known, 3)
 
 
 def test_a_warm_pull_brings_no_layer(

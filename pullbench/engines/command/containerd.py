@@ -249,7 +249,8 @@ class ContainerdEngine(CommandEngine):
         """The content store has each blob under its digest, verified by containerd; the namespace shows whose it is."""
         promised = request.expected.manifest
         held = self._held(store)
-        if request.is_index and held <= {request.reference.digest}:  # the transfer service takes this for a success
+        # The transfer service takes these for a success: it pulled only the index, or what is no image.
+        if held <= {request.reference.digest}:
             raise CommandFailed(ErrorCode.PLATFORM_MISSING, f"ctr found no image for {request.platform} in the index")
         blobs = store.parent / "root" / "io.containerd.content.v1.content" / "blobs"
         paths = {blob.digest: blobs / blob.digest.replace(":", "/") for blob in promised.blobs if blob.digest in held}
@@ -266,6 +267,10 @@ class ContainerdEngine(CommandEngine):
             ) from None
         except (OSError, ValueError, TypeError) as error:
             raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read containerd's content: {error}") from None
+        if promised.artifact is not None:
+            raise CommandFailed(ErrorCode.PLATFORM_MISSING, f"ctr pulled {promised.artifact}, not an image")
+        if request.expected.digest not in held:
+            raise CommandFailed(ErrorCode.DIGEST_MISMATCH, f"ctr did not pull the manifest {request.expected.digest}")
         self._check_unpacked(store, diff_ids)
         return Brought(image_id=promised.config.digest, platform=platform, layers=sizes)
 
