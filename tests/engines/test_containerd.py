@@ -250,8 +250,8 @@ def content(folder: Path) -> Path:
 
 
 def put_namespace(folder: Path, monkeypatch: pytest.MonkeyPatch, *snapshots: str) -> None:
-    """A ctr whose namespace 0-1 has the image's blobs, and these snapshots."""
-    blobs = " ".join(blob.digest for blob in IMAGE.manifest.blobs)
+    """A ctr whose namespace 0-1 has the image's manifest and blobs, and these snapshots."""
+    blobs = " ".join((digest_of(IMAGE.document), *(blob.digest for blob in IMAGE.manifest.blobs)))
     more = f'*"--namespace=0-1 content ls --quiet") echo "{blobs}";; '
     rows = "\n".join(f"{name}   Committed" for name in snapshots)
     put_clients(
@@ -275,6 +275,16 @@ def test_an_image_that_is_not_unpacked_is_no_success(
     with pytest.raises(CommandFailed, match="not unpacked") as raised:
         engine._brought(IMAGE.request(), content(tmp_path))
     assert raised.value.code is ErrorCode.ENGINE_UNAVAILABLE
+
+
+def test_another_image_than_the_one_of_the_plan_is_not_this_pulls(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = " ".join(blob.digest for blob in IMAGE.manifest.blobs)
+    put_clients(tmp_path, monkeypatch, more=f'*"content ls --quiet") echo "{INDEX} {blobs}";;')
+    with pytest.raises(CommandFailed) as raised:
+        engine._brought(IMAGE.request(), content(tmp_path))
+    assert raised.value.code is ErrorCode.DIGEST_MISMATCH
 
 
 def test_an_index_alone_is_no_image_of_the_platform(
