@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pullbench.model.factor_words import factor_title
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, plain_row_of
 from pullbench.report.core import numbers, tables
@@ -200,7 +201,7 @@ def contrast(table: pd.DataFrame) -> Html:
         f"Dots with intervals: {listed}.",
         caption,
         lambda sheet: _ratio_rows(sheet, rows, names, series, label="takes this many times as long"),
-        legend=legend([(factor.replace("_", " "), index) for index, factor in enumerate(factors)]),
+        legend=legend([(factor_title(factor), index) for index, factor in enumerate(factors)]),
     )
 
 

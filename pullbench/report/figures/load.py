@@ -17,7 +17,6 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.break_even import configuration_name
 from pullbench.report.run.concurrency import Curve, curve_of
 from pullbench.report.stress.steps import Stressed
 
@@ -437,7 +436,7 @@ def break_even(table: pd.DataFrame) -> Html:
     if known.empty:
         return Html()
     shown, factors = known.head(_MOST_PANELS), varying(known)
-    rows = [(configuration_name(row, factors), row) for row in records(shown)]
+    rows = [(label(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
     caption += " The cache pays where the lines cross; band: the 95% interval of that."

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pullbench.model.factor_words import factor_title
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
@@ -144,6 +145,6 @@ def _varying(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    head = "| " + " | ".join(title.replace("_", " ") for title in titles) + " |"
+    head = "| " + " | ".join(factor_title(title) for title in titles) + " |"
     body = ["| " + " | ".join(escape_markdown(str(value)) for value in row) + " |" for row in rows]
     return [head, "|" + " --- |" * len(titles), *body]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.report.core import numbers, sections, tables
-from pullbench.report.core.client_limit import is_limited, limit_remedy
+from pullbench.report.core.client_limit import is_limited, limit_remedy, limit_short
 from pullbench.report.core.sections import (
     MOST_CELLS,
     MOST_OF_A_NAME,
@@ -54,8 +54,8 @@ _NOTES = (
     (
         "Clock",
         "A pull's time runs from its start to its last verified byte (docker: until the daemon reports it done, "
-        "unpacked). All attempts and waits are in it. Tags are resolved to digests before. Failed pulls count in success "
-        "rates and in no time.",
+        "unpacked). All attempts and waits are in it. Tags are resolved to digests before the clock starts. Failed pulls "
+        "count in success rates, but not in times.",
     ),
     (
         "p50",
@@ -74,8 +74,8 @@ _NOTES = (
     ),
     (
         "Success",
-        "Wilson's interval over pulls. It assumes independent failures. Real failures cluster, so the interval is rather too "
-        "narrow. 99.9% needs at least 3,838 pulls without a failure.",
+        "Wilson's interval over pulls. It assumes independent failures. Real failures cluster, so the true interval is "
+        "wider. 99.9% needs at least 3,838 pulls without a failure.",
     ),
     (
         "SLO",
@@ -299,8 +299,8 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     columns = [
         *factor_columns(factors),
         Column(title="p50", number=True, hint="geometric mean of the repetitions' medians, successful pulls"),
-        Column(title="images/s", number=True, hint="a trial's pulls divided by its wall time: what concurrency raises"),
         Column(title="95% CI", number=True, hint="of p50; Student's t over repetitions"),
+        Column(title="images/s", number=True, hint="a trial's pulls divided by its wall time: what concurrency raises"),
         *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
         Column(title="MB/s", number=True, hint="bytes received in a trial divided by its wall time"),
         *(Column(title=_SHARES[phase], number=True, hint=_SHARE_HINT) for phase in phases),
@@ -345,8 +345,8 @@ def _cell_row(
     contents = [
         *factor_contents(row, factors),
         median,
-        numbers.plain(row["images_per_s"]),
         numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+        numbers.plain(row["images_per_s"]),
         *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
         numbers.megabytes(row["throughput_bytes_per_s"]),
         *(numbers.whole_percent(row[f"{phase}_share"]) for phase in phases),
@@ -390,7 +390,7 @@ def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
         title = f"it should be {row['proxy_cache']}; no cache header and no upstream counter confirms it"
         notes.append(tag("span", words, class_="pill open", title=title))
     if is_limited(row):
-        words = f"client-limited ({row['client_busy']:.0%})"
+        words = f"client-limited ({limit_short(row)})"
         notes.append(tag("span", words, class_="pill warn", title=limit_remedy([row])))
     return notes
 

@@ -61,7 +61,7 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     mine = [_succeeded(rows_of.of(cell)) for cell in cells]
     rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
     for name, cell, fine in zip(names, cells, mine, strict=True):
-        rows += _of_a_cell(name, cell, fine)
+        rows += _of_a_cell(name, cell, fine, stored.environment)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -104,7 +104,9 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[st
             yield _row(name, "odd_block", odd.ratio, n, says)
 
 
-def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[str, Any]]:
+def _of_a_cell(
+    name: str, cell: Mapping[str, Any], fine: Rows, environment: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     times = fine["latency_s"]
     if len(times) and (times > 0).all():
         left = stability.centred(times, fine["block"], fine["image"])
@@ -122,8 +124,8 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
     if is_limited(cell):
-        said = (cell["client_busy"], int(cell["pulls"]), limit_says(cell))
-        yield _row(name, limit_kind(cell), *said, remedy=limit_remedy([cell]))
+        said = (cell["client_busy"], int(cell["pulls"]), limit_says(cell, environment))
+        yield _row(name, limit_kind(cell), *said, remedy=limit_remedy([cell], environment))
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
