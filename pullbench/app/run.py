@@ -229,15 +229,23 @@ def _is_new_and_bounded(request: RunRequest) -> bool:
 
 @contextlib.contextmanager
 def _closing(active: ActiveRun) -> Iterator[None]:
-    """Store the status of a stopped run with its results; `failed` only if there are none."""
+    """Store the status of a stopped run with its results: `failed` if there are none, `complete` if none is left to measure."""
     try:
         yield
     except PreflightFailed as error:
         active.finish("incomplete" if active.stored_trials() else "failed", str(error))
         raise
-    except BaseException as error:
+    except PullbenchError as error:
         with contextlib.suppress(PullbenchError):
-            active.finish("incomplete", str(error) if isinstance(error, PullbenchError) else "interrupted")
+            active.finish("incomplete", str(error))
+        raise
+    except BaseException:
+        with contextlib.suppress(PullbenchError):
+            every = {trial.number for trial in active.plan.trials}
+            if active.bench.kind != "stress" and every <= active.stored_trials():
+                active.finish("complete")
+            else:
+                active.finish("incomplete", "interrupted")
         raise
 
 

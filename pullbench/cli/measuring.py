@@ -149,7 +149,7 @@ class Measuring:
         if self._is_calibration:
             return f"{what}; what was measured is stored, but its lab is gone: start another with `pullbench calibrate`"
         if self._verdict.complete:
-            return f"{what} while the report was rendered; the run is complete: `pullbench report {run_id}` renders it"
+            return f"{what} after the last trial; the run is complete: `pullbench report {run_id}` renders its report"
         sets = " and the same --set values" if self._with_sets else ""
         return f"{what}; what was measured is stored, go on with `--resume {run_id}`{sets}"
 
@@ -158,6 +158,7 @@ class Measuring:
         if self._verdict.run_id is None or self._verdict.shown:
             return
         document = run_document(ResultStore(self._results), self._verdict.run_id)
+        self._verdict.complete = document["status"] == "complete"
         if self._as_json:
             _print_document(document)
         elif (table := result_table(document)) is not None:

@@ -226,7 +226,7 @@ class PushProgress:
         self._bar: Progress | None = None
         self.pushed = 0
         if console.is_terminal:
-            columns = (TextColumn("pushing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            columns = (TextColumn("pushing, shared layers once"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
             self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self._task = self._bar.add_task("pushing", total=self._total)
             self._bar.start()
@@ -238,7 +238,8 @@ class PushProgress:
                 self._bar.update(self._task, completed=self._done)
             elif self._pace.due():
                 left = self._pace.left(self._done, self._total)
-                self._console.print(literal(f"{format_bytes(self._done)} of {format_bytes(self._total)}{left}"))
+                done = f"{format_bytes(self._done)} of {format_bytes(self._total)} done, shared layers are sent once"
+                self._console.print(literal(f"{done}{left}"))
 
     def settled(self, image: PushedImage) -> None:
         with self._lock:

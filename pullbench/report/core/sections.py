@@ -43,6 +43,7 @@ PILLS = {
     "partly": ("warn", "met in part"),
     "missed": ("bad", VERDICT_WORDS["missed"]),
     "not_shown": ("open", VERDICT_WORDS["not_shown"]),
+    "no_slo": ("open", "no SLO"),
     "failed": ("bad", "failed"),
     "faster": ("good", "faster"),
     "slower": ("warn", "slower"),

@@ -98,9 +98,10 @@ def overview(table: pd.DataFrame) -> Html:
     failed = len(table) - len(shown)
     caption = (
         f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
-        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval. Hollow mark: "
-        "seconds per image with all workers together, 1 / (images/s)."
+        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval."
     )
+    if (rows["concurrency"] > 1).any():
+        caption += " Hollow mark: seconds per image with all workers together, 1 / (images/s)."
     if len(shown) > len(rows):
         caption += f" {len(shown) - len(rows)} slower configurations are only in the table."
     if failed:
@@ -123,9 +124,10 @@ def _draw_overview(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: 
     for place, row in enumerate(records(rows)):
         colour, marker = series_style(engines.index(row["engine"]))
         both = [row["wall_per_pull_s"], row["median_s"]]
-        ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
         _interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
-        ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
+        if row["concurrency"] > 1:  # else it is the pull's time, and what lies between two pulls
+            ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
+            ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
         ax.plot(both[1:], [place], color=colour, marker=marker, linestyle="none")
     short = [name.replace("concurrency ", "c=") for name in names]  # the axis keeps room for its ticks
     _named_rows(ax, short if sheet.narrow else names, len(rows))

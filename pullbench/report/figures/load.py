@@ -98,7 +98,7 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
     if any(curve.scaling.recommended is not None for curve in curves):
         said += " Ring: the recommended concurrency."
     if any(curve.scaling.knee_low is not None for curve in curves):
-        said += " Bar at the bottom: 95% interval of the saturation point."
+        said += " Bar at the bottom: 95% interval of the saturation point (knee)."
     if any(curve.scaling.law is not None for curve in curves):
         said += " Dashed: the fitted universal scalability law."
     if panels > 1:

@@ -36,7 +36,8 @@ def layer_sizes(stored: StoredRun, cell: Mapping[str, Any]) -> dict[str, tuple[i
     for entry in facts.get("images", []):
         offer = entry["platforms"].get(cell["platform"])
         if entry["registry"] == cell["registry"] and offer is not None:
-            found[entry["image"]] = tuple(layer["size_bytes"] for layer in offer["manifest"]["layers"])
+            layers = {layer["digest"]: int(layer["size_bytes"]) for layer in offer["manifest"]["layers"]}
+            found[entry["image"]] = tuple(layers.values())
     return found
 
 

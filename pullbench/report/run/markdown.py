@@ -66,12 +66,20 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     """The block of the console as a list; a stress test and a calibration have a headline alone."""
     if "summary" not in document:
         return [escape_markdown(document["headline"]["sentence"], _SENTENCE)]
-    titles = {"cause": "Cause", "best": "Best", "slo": "SLO", "notes": "Notes"}
+    titles = {"cause": "Time", "best": "Best", "mirror": "Mirror", "slo": "SLO", "notes": "Notes"}
     return [
-        f"- **{title}** {escape_markdown(' '.join(document['summary'][key]), _SENTENCE)}"
+        f"- **{title}:** {_with_code(' '.join(document['summary'][key]))}"
         for key, title in titles.items()
-        if document["summary"][key]
+        if document["summary"].get(key)
     ]
+
+
+def _with_code(text: str) -> str:
+    """Sentences of ours: names in backticks stay code, and all else is escaped; a lone backtick is text."""
+    parts = text[:_SENTENCE].split("`")
+    if len(parts) % 2 == 0:
+        return escape_markdown(text, _SENTENCE)
+    return "".join(f"`{part}`" if at % 2 else escape_markdown(part, _SENTENCE) for at, part in enumerate(parts))
 
 
 def _of_run(document: Mapping[str, Any]) -> str:

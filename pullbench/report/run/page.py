@@ -45,6 +45,7 @@ from pullbench.report.run.concurrency import Curve, curves, recommendations
 from pullbench.report.run.contrasts import contrasts, places
 from pullbench.report.run.phases import PullPhases, phases_section, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
+from pullbench.report.run.served import served, served_section
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
 from pullbench.report.run.verdicts import Summary, contrast_sentence, headline, summary
@@ -183,6 +184,10 @@ class RunPage:
     def places(self) -> Html:
         """The median pull by registry and route, drawn."""
         return heat(places(self.cells))
+
+    def served(self) -> Html:
+        """Which server or cache answered the pulls of each route."""
+        return Html() if self.stored.pulls.empty else served_section(served(self.stored), self.cells)
 
     def break_even(self) -> Html:
         """When a cache has paid, drawn."""

@@ -133,7 +133,9 @@ def _single_pull(cells: pd.DataFrame) -> dict[str, Any] | None:
 def _phases_of(stored: StoredRun, cell: Mapping[str, Any], place: str) -> PullPhases:
     pulls = measured(in_cell(stored.pulls, cell))
     sizes = layer_sizes(stored, cell)
-    images = tuple(image_rows(cell, pulls, largest_pulls(stored.pulls, cell["platform"])))
+    largest = largest_pulls(stored.pulls, cell["platform"])
+    whole = {image: max(largest.get(image, 0.0), sum(layers)) for image, layers in sizes.items()}
+    images = tuple(image_rows(cell, pulls, largest | whole))
     fine = pulls[pulls["ok"].astype(bool)]
     duration_s = fine["duration_s"].to_numpy(dtype=np.float64)
     phases = []

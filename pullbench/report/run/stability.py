@@ -40,7 +40,7 @@ REMEDIES = {
     "two_kinds": "The median describes neither kind. Compare served_by and layers_shared of the fast and the slow pulls: two caches, "
     "two hosts or shared layers are usual causes. Measure them separately, by `proxy_cache` or by registry.",
     "few_blocks": "Set `repetitions` to 5 or more.",
-    "wide": "Differences under 10% may not be seen. Set `repetitions` to that number, or accept this.",
+    "wide": "Set `repetitions` to that number where differences under 10% matter.",
     "late_starts": "The time counts from the intended start. Raise `concurrency` if the registry keeps up; otherwise "
     "the offered `rate` is more than it can handle.",
 }
@@ -62,7 +62,18 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
     for name, cell, fine in zip(names, cells, mine, strict=True):
         rows += _of_a_cell(name, cell, fine, stored.environment)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(_one_on_repetitions(rows), columns=COLUMNS)
+
+
+def _one_on_repetitions(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One warning on how many repetitions there are: too few for any interval, else the configuration that needs the most."""
+    wide = [row for row in rows if row["kind"] == "wide"]
+    others = [row for row in rows if row["kind"] != "wide"]
+    if not wide or any(row["kind"] == "few_blocks" for row in rows):
+        return others
+    most = max(wide, key=lambda row: row["value"])
+    more = f"; {numbers.count(len(wide) - 1, 'other configuration')} less" if len(wide) > 1 else ""
+    return [*others, most | {"says": most["says"] + more}]
 
 
 def _succeeded(pulls: Rows) -> Rows:
@@ -114,7 +125,7 @@ def _of_a_cell(
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
         if needed is not None and needed > cell["blocks"]:
-            says = f"The median may be off by more than 10%: within that takes about {needed:,} repetitions, and there are {cell['blocks']}"
+            says = f"The median may be off by more than 10%: less takes about {needed:,} repetitions, and there are {cell['blocks']}"
             yield _row(name, "wide", needed, int(cell["blocks"]), says)
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):
