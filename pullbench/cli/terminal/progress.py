@@ -101,7 +101,7 @@ class ShellProgress(RunProgress):
         if self._console.is_terminal:
             self._show(trial)
         elif self._lines.due() or self._done == self._total:
-            self.note(f"{self._unit} {self._done:,} of {self._total:,}: {self._said(trial)}{self._left()}")
+            self.note(f"{self._unit} {self._done:,} of {self._total:,} {self._said(trial)}{self._left()}")
 
     def ended(self) -> None:
         if self._bar is not None:
@@ -117,16 +117,16 @@ class ShellProgress(RunProgress):
         return self._lines.left(self._done, self._total)
 
     def _said(self, trial: Trial) -> str:
-        """The configuration that runs, its median so far, and the pulls of the run."""
+        """The pulls of the run, the configuration that runs, and its median so far."""
         times = self._times.get(trial.cell)
         so_far = [
-            count(self._pulls, "pull"),
+            f"{count(self._pulls, 'pull')} so far",
             *([f"{self._failed:,} failed"] if self._failed else []),
         ]
         words = " · ".join(filter(None, (factor_text(name, getattr(trial.cell, name)) for name in self._varying)))
-        of_cell = f"{words} p50 {seconds(statistics.median(times))}" if times else words
-        warmed = " (warm-up included)" if self._has_warmup else ""
-        return f"{of_cell}; {', '.join(so_far)} in all{warmed}"
+        of_cell = f"{words}, p50 {seconds(statistics.median(times))}" if times else words
+        so_far += ["warm-up included"] if self._has_warmup else []
+        return f"({', '.join(so_far)}): {of_cell}"
 
     def _show(self, trial: Trial) -> None:
         if self._bar is None:

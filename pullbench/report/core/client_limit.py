@@ -61,7 +61,7 @@ def limit_says(
     used = _USED.get(limit, "{} of its capacity used").format(share)
     kind = limit_kind(row)
     who = "This machine" if kind == "client_busy" else f"The machine that runs {row['engine_kind']}"
-    load = _other_load(environment or {}) if kind == "machine_busy" else ""
+    load = _other_load(environment or {})
     return f"{who} was the bottleneck{where} ({used}{load})"
 
 
@@ -94,8 +94,8 @@ def limit_notices(rows: Sequence[Mapping[str, Any]], environment: Mapping[str, A
 def _where(found: int, same: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
     """` in 2 of 3 wire configurations`; nothing where it is the only one, or each one of its engine."""
     engine = f"{same[0]['engine_kind']} " if len(same) < len(rows) else ""
-    if len(rows) == 1 or (engine and found == len(same) == 1):
-        return ""
+    if len(rows) == 1 or len(same) == 1:
+        return f" with {engine.strip()}" if engine and limit_kind(same[0]) == "client_busy" else ""
     each = "both" if len(same) == 2 else f"all {len(same)}"
     return (
         f" in {each} {engine}configurations"

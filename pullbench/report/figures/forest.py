@@ -98,10 +98,10 @@ def overview(table: pd.DataFrame) -> Html:
     failed = len(table) - len(shown)
     caption = (
         f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
-        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval."
+        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Filled mark: p50 with its 95% interval."
     )
     if (rows["concurrency"] > 1).any():
-        caption += " Hollow mark: seconds per image with all workers together, 1 / (images/s)."
+        caption += " Empty mark: seconds per image with all workers together, 1 / (images/s)."
     if len(shown) > len(rows):
         caption += f" {len(shown) - len(rows)} slower configurations are only in the table."
     if failed:
@@ -195,7 +195,7 @@ def contrast(table: pd.DataFrame) -> Html:
         f"for everything else that of a pull. {_significant_contrasts(len(sure), len(rows))}"
     )
     if not bounded.all():
-        caption += " A hollow mark has too few repetitions for an interval."
+        caption += " An empty mark has too few repetitions for an interval."
     listed = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
     return drawn(
         "contrast",

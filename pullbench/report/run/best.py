@@ -120,7 +120,10 @@ def best_title(cells: pd.DataFrame, choice: Choice | None, phases: Sequence[Pull
     if len(choice.chosen) == 1 and of_cell:
         return a_pull_takes(of_cell[0])
     name = tables.configuration(choice.cell, _factors(cells, choice.chosen))
-    return f"{numbers.significant(choice.cell['images_per_s'])} images/s with {name}"
+    rate = f"{numbers.significant(choice.cell['images_per_s'])} images/s"
+    if any(answer.verdict == ComparisonVerdict.INCONCLUSIVE for answer in choice.unclear):
+        return f"Inconclusive: use {name}, {rate}"
+    return f"{rate} with {name}"
 
 
 def said_of_a_tie(choice: Choice) -> str:
@@ -190,9 +193,10 @@ def _needs(choice: Choice) -> Iterator[str]:
     more = [more_repetitions(answer) for answer in unclear]
     known = [each for each in more if each is not None and each <= _MOST_REPETITIONS]
     if len(known) == len(more):
-        yield f"About {numbers.count(max(known), 'more repetition')} would tell them apart."
+        verb = "is" if max(known) == 1 else "are"
+        yield f"About {numbers.count(max(known), 'more repetition')} {verb} needed to decide."
     else:
-        yield f"More than {_MOST_REPETITIONS} more repetitions would be needed to tell them apart."
+        yield "The times vary too much to decide: measure on a quieter machine and network."
 
 
 def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
@@ -228,17 +232,18 @@ def _lead(choice: Choice) -> Iterator[str]:
         if second is not None:
             name = tables.configuration(records(rivals.loc[[second]])[0], tables.varying(choice.chosen))
             rate = float(rivals.loc[second, "images_per_s"])
-            found += [(-rate, said) for said in _lead_over(choice.answers[second], f"{title} ({name})")]
+            start = f"{title} ({name}): {numbers.significant(rate)} images/s"
+            found += [(-rate, said) for said in _lead_over(choice.answers[second], start)]
         elif len(others):
             found.append((math.inf, f"{title} had failures."))
     yield from (said for _, said in sorted(found))
 
 
 def _lead_over(answer: Comparison, second: str) -> Iterator[str]:
-    """How another compares with the best: `The next (concurrency 4) reaches 88% of it (95% CI 82%–95%).`"""
+    """How another compares with the best: `The next (concurrency 4): 72.1 images/s, 88% of that (95% CI 82%–95%).`"""
     if answer.ratio and answer.low and answer.high:
         share, low, high = map(numbers.percent, (answer.ratio, answer.low, answer.high))
-        yield f"{second} reaches {share} of it (95% CI {low}–{high})."
+        yield f"{second}, {share} of that (95% CI {low}–{high})."
 
 
 def reservations(choice: Choice | None) -> list[str]:

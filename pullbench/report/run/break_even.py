@@ -105,17 +105,13 @@ def _why_unknown(missing: Sequence[str], absent: Sequence[str]) -> str:
 
 def _says(found: BreakEven) -> str:
     saved = f"{numbers.seconds(abs(found.direct_s - found.warm_s))} a pull"
-    first = found.cold_s - found.warm_s
     match found.verdict:
         case Payback.AT_ONCE:
             return f"pays from the first pull on: a warm mirror cache saves {saved}, and a cold one is not slower than no proxy"
         case Payback.AFTER:
-            span = (
-                f"95% interval {numbers.significant(found.low or 0.0, 2)}–{numbers.significant(found.high or 0.0, 2)}"
-            )
             return (
-                f"pays after {numbers.significant(found.pulls or 0.0, 2)} pulls of an image ({span}). The first, cold pull costs "
-                f"{numbers.seconds(first)} more; each warm pull saves {numbers.seconds(abs(found.direct_s - found.warm_s))}"
+                f"{_pays_from(dataclasses.asdict(found))}. Through the mirror, the first pull takes {numbers.seconds(found.cold_s)} in place "
+                f"of {numbers.seconds(found.direct_s)}, and each later one {numbers.seconds(found.warm_s)}"
             )
         case Payback.NEVER:
             return f"does not pay: a warm mirror cache takes {saved} longer than no proxy"
@@ -138,11 +134,22 @@ def pays_line(found: pd.DataFrame, cell: Mapping[str, Any] | None) -> tuple[str,
 
 
 def _short(row: Mapping[str, Any]) -> str:
-    """`pays after 1.2 pulls of an image (95% CI 1.1–1.2)`; the first clause of what else is known."""
-    if row["verdict"] != Payback.AFTER.value:
-        return str(row["says"]).partition("; ")[0].partition(". ")[0]
-    span = numbers.ratio_range(row["low"], row["high"])
-    return f"pays after {numbers.significant(row['pulls'], 2)} pulls of an image (95% CI {span})"
+    """The first clause of what is known."""
+    return str(row["says"]).partition("; ")[0].partition(". ")[0]
+
+
+def _pays_from(found: Mapping[str, Any]) -> str:
+    """`pays from the 2nd pull of an image (break-even 1.7, 95% CI 1.1–2.5)`: the first pull that is beyond the break-even."""
+    number = math.floor(found["pulls"]) + 1
+    span = "–".join(numbers.significant(found[end] or 0.0, 2) for end in ("low", "high"))
+    even = numbers.significant(found["pulls"], 2)
+    return f"pays from the {_ordinal(number)} pull of an image (break-even {even}, 95% CI {span})"
+
+
+def _ordinal(number: int) -> str:
+    """`2nd`, `11th`."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def _listed(names: list[str], last: str) -> str:
@@ -156,7 +163,7 @@ def payback(found: pd.DataFrame) -> Html:
     known = found[found["verdict"] != "not_measured"]
     silent = found[found["verdict"] == "not_measured"]
     notes = [
-        paragraph(marked(f"When the mirror {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
+        paragraph(marked(f"When the mirror `{', '.join(dict.fromkeys(mine['proxy']))}` pays {says}."), kind="note")
         for says, mine in silent.groupby("says", sort=False)
     ]
     if known.empty:
@@ -169,7 +176,11 @@ def payback(found: pd.DataFrame) -> Html:
         ),
         Column(title="Warm mirror", number=True, hint="a pull of an image that the cache has"),
         Column(title="No proxy", number=True, hint="the same pull without a proxy"),
-        Column(title="Pays after", number=True, hint="pulls of one image: (cold - warm) / (no proxy - warm)"),
+        Column(
+            title="Break-even",
+            number=True,
+            hint="pulls of one image, the first included: (cold - warm) / (no proxy - warm)",
+        ),
         Column(title="95% interval", number=True, hint="Fieller's interval over repetitions"),
         Column(title="Result", prose=True),
     ]

@@ -293,7 +293,9 @@ def _levels(found: Sequence[Curve]) -> Html:
         Column(title="Speed-up", number=True, hint="compared with the lowest concurrency, paired by repetition"),
         Column(title="95% interval", number=True),
         Column(title="Efficiency", number=True, hint="the speed-up divided by that of perfect scaling"),
-        Column(title="Loses", number=True, hint="of the recommended concurrency's rate"),
+        Column(
+            title="Below the recommended", number=True, hint="images/s, as a share of the recommended concurrency's"
+        ),
         Column(title="95% interval", number=True),
     ]
     rows = [_level(curve, level, named=len(found) > 1) for curve in found for level in curve.levels]

@@ -61,12 +61,12 @@ _NOTES = (
     (
         "p50",
         "The median of each repetition's pulls; then the geometric mean of these. The 95% interval is Student's t over the "
-        "repetitions: pulls of one repetition share their minute, so they are not independent.",
+        "repetitions: pulls of one repetition run at about the same time, so they are not independent.",
     ),
     (
         "images/s",
-        "A trial's pulls divided by its wall time. With a higher concurrency a single pull takes longer, while all are done "
-        "sooner: this number shows the whole.",
+        "A trial's pulls divided by its wall time. With a higher concurrency a single pull takes longer, while the trial "
+        "is finished earlier: images/s measures the trial.",
     ),
     ("Phases", "Median shares of a pull's duration, as the engine reports them. Download and unpacking overlap."),
     (
@@ -86,7 +86,7 @@ _NOTES = (
     (
         "Comparisons",
         "Ratios within the same repetition; a difference under 5% counts as none. Faster and slower are statistically "
-        "significant: if there were no difference, one this large would be seen in under 3% of runs. p is corrected (Holm) "
+        "significant: where there is no difference, at most 3.5% of comparisons report one. p is corrected (Holm) "
         "for the comparisons of one factor, and for every configuration that the best one was picked from. A side that "
         "failed more often never wins.",
     ),
@@ -363,7 +363,7 @@ def _cell_row(
 
 _CHOSEN = {
     "best": "most images/s",
-    "as good": "no other is significantly faster, and this is the simplest",
+    "chosen": "no other is significantly faster, and this is the simplest",
     "highest so far": "too few repetitions to compare",
 }
 """What marks the configuration that the verdict names, and why."""
@@ -373,7 +373,7 @@ def _word(choice: Choice) -> str:
     if choice.is_clear:
         return "best"
     few = any(answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES for answer in choice.unclear)
-    return "highest so far" if few else "as good"
+    return "highest so far" if few else "chosen"
 
 
 def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
@@ -415,7 +415,9 @@ def method_notes(stored: StoredRun) -> Html:
     """How the numbers are made, and what they do not show."""
     blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "repetition")
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "repetition")
-    ordered = f"Each of {blocks} runs every configuration once, in a new random order, so that a slow minute hits all."
+    ordered = (
+        f"Each of {blocks} runs every configuration once, in a new random order, so that a slow period affects all."
+    )
     if stored.spec.get("warmup", 0):
         ordered += f" Before them, {warmup} of warm-up: stored, but not counted."
     notes = [("Repetitions", ordered), *_NOTES]

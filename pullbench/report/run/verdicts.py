@@ -9,11 +9,12 @@ import pandas as pd
 from pullbench.errors import ErrorCode
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import limit_notices
-from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
+from pullbench.report.core.slo_words import measured_text, over_all, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.best import Choice, best, best_title, choose, reservations
 from pullbench.report.run.break_even import break_evens, pays_line
+from pullbench.report.run.claims import only_loopback
 from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
 from pullbench.stats.compare import ComparisonVerdict
@@ -95,7 +96,7 @@ def summary(
         choice=chosen,
         phases=tuple(known),
         slo=_slo(scores).clauses,
-        notes=(*notes, *limit_notices(records(cells), stored.environment), *_excluded(stored)),
+        notes=(*notes, *_limits(stored, cells), *_excluded(stored)),
     )
 
 
@@ -189,6 +190,12 @@ def as_sentences(remedy: str) -> list[str]:
     return [f"{part[:1].upper()}{part[1:]}." for part in remedy.rstrip(".").split("; ") if part]
 
 
+def _limits(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
+    """The client-limited configurations; a registry on the same machine takes its share of the cores."""
+    notices = limit_notices(records(cells), stored.environment)
+    return [*notices, "The registry is on this machine too."] if notices and only_loopback(stored) else notices
+
+
 def _excluded(stored: StoredRun) -> list[str]:
     """The configurations that could not be measured, with the most frequent reason."""
     reasons: dict[str, int] = {}
@@ -278,7 +285,8 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     if missed:
         counted = f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed"
         found = [
-            f"{_name(row, several=several)} {measured_text(row)} (target {target_text(row['name'], row['target'])})"
+            f"{_name(row, several=several)} {measured_text(row)}{over_all(row['settings'])} "
+            f"(target {target_text(row['name'], row['target'])})"
             for row in missed
         ]
         said.append(_listed_in_a_sentence(counted, found))
@@ -293,7 +301,7 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     every = (
         f"All {of} are met"
         if met > 1
-        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}"
+        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}{over_all(rows[0]['settings'])}"
     )
     return "met", "Ready: every SLO met", [f"{every}."]
 
