@@ -201,6 +201,6 @@ def test_a_limit_names_the_resource() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_two_caches_have_two_names(width: int) -> None:
-    rows = [cell(proxy="cache", proxy_cache=state) for state in ("cold", "warm")]
+    rows = [cell(proxy="cache", cache="cold", proxy_cache=state) for state in ("cold", "warm")]
     said = shown(cells_table(rows))
     assert "cold client cache" in said and "mirror cache" in said

@@ -11,7 +11,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, read_run, records
 from pullbench.report.figures import load
 from pullbench.report.run.best import contenders
-from pullbench.report.run.break_even import break_evens, payback, pays_line
+from pullbench.report.run.break_even import _pays_from, break_evens, payback, pays_line
 from pullbench.report.run.documents import document_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
@@ -103,10 +103,13 @@ def test_states_that_were_planned_and_never_succeeded_are(stored: StoredRun) -> 
     assert row["verdict"] == "not_measured" and "succeeded" in row["says"] and "matrix." not in row["says"]
 
 
-def test_the_first_pull_that_pays_is_the_one_beyond_the_break_even(stored: StoredRun) -> None:
-    (row,) = records(break_evens(stored))
-    number = int(row["pulls"]) + 1
-    assert f" {number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') } pull" in row["says"]
+@pytest.mark.parametrize(("pulls", "first"), [(1.69, "2nd"), (2.0, "3rd"), (10.2, "11th"), (21.5, "22nd")])
+def test_the_first_pull_that_pays_is_the_one_beyond_the_break_even(pulls: float, first: str) -> None:
+    assert f" {first} pull" in _pays_from({"pulls": pulls, "low": 1.1, "high": 30.0})
+
+
+def test_a_run_that_measured_no_break_even_has_no_line_on_it(full: StoredRun, stored: StoredRun) -> None:
+    assert pays_line(break_evens(full), None) == ()
     assert pays_line(break_evens(stored), None)[0].startswith("cache pays from the ")
 
 

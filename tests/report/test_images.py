@@ -49,7 +49,7 @@ def test_the_pulls_of_all_images_are_those_of_the_configuration(make: Make) -> N
 @pytest.mark.parametrize(("times", "is_said"), [(1.4, False), (20.0, True)])
 def test_the_cause_names_the_images_sizes_where_they_differ(make: Make, times: float, is_said: bool) -> None:
     (first, *_) = document_of(of_sizes(make(SMALL), python=times))["summary"]["cause"]
-    assert ("over 4 images of 47.5–950 MB" in first) is is_said
+    assert ("over 4 images of 47.5–951 MB" in first) is is_said
 
 
 def test_the_page_has_the_rows_where_there_are_two_images(make: Make) -> None:

@@ -364,6 +364,17 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["reason", "count", "example"])
 
 
+_MIRROR_STATES = ("warm", "any", "cold")
+"""Of the states of a mirror's cache that were measured, the first is that of everyday pulls: `any` warms up during a run."""
+
+
+def in_everyday_mirrors(table: pd.DataFrame) -> pd.DataFrame:
+    """The configurations of a table whose mirror is as in everyday pulls: its cache's state is nobody's choice."""
+    rank = table["proxy_cache"].map(_MIRROR_STATES.index)
+    usual: pd.DataFrame = table[rank == rank.groupby(table["proxy"]).transform("min")]
+    return usual
+
+
 def best(table: pd.DataFrame) -> Any:
     """The row label of the best configuration (most images/s), of those to be trusted.
 

@@ -24,8 +24,6 @@ from pullbench.stats.summary import MIN_BLOCKS
 ENOUGH_BLOCKS = 5
 _SHARED = ("engine_kind", "platform", "cache")
 """What contenders have in common: another value of these is other work, not a faster way to the same result."""
-_MIRROR_STATES = ("warm", "any", "cold")
-"""Of the states of a mirror's cache that were measured, the first is that of everyday pulls: `any` warms up during a run."""
 _MOST_REPETITIONS = 50
 """Nobody measures more repetitions than this to tell two configurations apart."""
 
@@ -43,9 +41,7 @@ def contenders(stored: StoredRun, cells: pd.DataFrame) -> pd.DataFrame:
     for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
         some = chosen[chosen[column] == wanted]
         chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
-    rank = chosen["proxy_cache"].map(_MIRROR_STATES.index)
-    usual: pd.DataFrame = chosen[rank == rank.groupby(chosen["proxy"]).transform("min")]
-    return usual
+    return tables.in_everyday_mirrors(chosen)
 
 
 def images_per_s(row: Mapping[str, Any]) -> str:

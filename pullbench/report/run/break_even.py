@@ -121,14 +121,13 @@ def _says(found: BreakEven) -> str:
 
 
 def pays_line(found: pd.DataFrame, cell: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Whether each mirror pays, a sentence each: of the configuration given, else of the first whose answer is known."""
+    """Whether each mirror pays, a sentence each, where the run measured that: of the configuration given, else of the first."""
     said = []
-    for proxy, mine in found.groupby("proxy", sort=False):
+    for proxy, mine in found[found["verdict"] != "not_measured"].groupby("proxy", sort=False):
         same = (
             mine if cell is None else mine[(mine[HELD] == pd.Series({name: cell[name] for name in HELD})).all(axis=1)]
         )
-        known = mine[mine["verdict"] != "not_measured"]
-        row = records((same if len(same) else known if len(known) else mine).head(1))[0]
+        row = records((same if len(same) else mine).head(1))[0]
         said.append(f"{proxy} {_short(row)}.")
     return tuple(said)
 

@@ -13,7 +13,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share, varying
+from pullbench.report.core.tables import PHASES, best, configuration, in_cell, in_everyday_mirrors, phase_share, varying
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
 from pullbench.report.run.images import image_rows, images_say, images_table, largest_pulls, layer_sizes
 
@@ -104,11 +104,11 @@ def _place(cell: Mapping[str, Any], factors: Sequence[str]) -> str:
 
 
 def _usual(cells: pd.DataFrame, platform: str) -> pd.DataFrame:
-    """The configurations of this machine's platform and of a cold cache, where there are any."""
+    """The configurations of this machine's platform, of a cold client cache and of a warm mirror, where there are any."""
     for column, wanted in (("platform", platform), ("cache", "cold")):
         some = cells[cells[column] == wanted]
         cells = some if len(some) else cells
-    return cells
+    return in_everyday_mirrors(cells)
 
 
 def _same_place(cells: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.Series:
