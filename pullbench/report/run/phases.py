@@ -97,10 +97,10 @@ def pull_phases(stored: StoredRun, cells: pd.DataFrame) -> list[PullPhases]:
 
 
 def _place(cell: Mapping[str, Any], factors: Sequence[str]) -> str:
-    """What names the configuration in a sentence: its concurrency and route, where the run has several; a proxy always."""
-    named = ["concurrency", "registry", "proxy", "proxy_cache", "platform", "cache"]
-    shown = [name for name in named if name in factors or (name == "proxy" and cell["proxy"] != DIRECT)]
-    return ", ".join(filter(None, (factor_text(name, cell[name]) for name in shown)))
+    """What names the configuration in a sentence: `concurrency 4, from eu through cache`, of what varies or is unusual."""
+    named = [name for name in ("concurrency", "registry", "proxy", "platform", "cache") if name in factors]
+    usual = cell["proxy"] == DIRECT and cell["cache"] == "cold" and not factor_text("auth", cell["auth"])
+    return configuration(cell, named) if named or not usual else ""
 
 
 def _usual(cells: pd.DataFrame, platform: str) -> pd.DataFrame:

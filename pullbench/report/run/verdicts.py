@@ -292,7 +292,10 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
         said.append(_listed_in_a_sentence(counted, found))
     if open_:
         counted = f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive"
-        found = [f"{_name(row, several=several)} ({what_it_needs(row)})" for row in open_]
+        found = [
+            f"{slo_name(row['name'])} ({'; '.join(filter(None, [_place(row, several=several), what_it_needs(row)]))})"
+            for row in open_
+        ]
         said.append(_listed_in_a_sentence(counted, found))
     if missed:
         return "missed", f"Not ready: {len(missed)} of {of} missed", said
@@ -317,8 +320,12 @@ def _listed_in_a_sentence(start: str, found: Sequence[str]) -> str:
 
 def _name(row: Mapping[str, Any], *, several: bool) -> str:
     """An SLO with its configuration, or its engine where several are judged: `p95 pull time (docker)`."""
-    place = slo_place(row) if several or row["configuration"] else ""
+    place = _place(row, several=several)
     return f"{slo_name(row['name'])} ({place})" if place else slo_name(row["name"])
+
+
+def _place(row: Mapping[str, Any], *, several: bool) -> str:
+    return slo_place(row) if several or row["configuration"] else ""
 
 
 def _named(factor: str, value: object) -> str:
