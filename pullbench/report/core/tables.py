@@ -273,7 +273,7 @@ def configuration(
     way = f"from {cell['registry']}" if "registry" in factors else ""
     if "proxy" in factors or cell["proxy"] != DIRECT:
         way += " without a proxy" if cell["proxy"] == DIRECT else f" through {cell['proxy']}"
-    way += "" if cell["proxy_cache"] == "any" else f" ({factor_text('proxy_cache', cell['proxy_cache'])})"
+    way += "" if cell["proxy_cache"] == "any" else f", {factor_text('proxy_cache', cell['proxy_cache'])}"
     words += [way.strip()] if way else []
     words += [str(cell["platform"])] if "platform" in factors else []
     words += [] if cell["cache"] == "cold" and "cache" not in factors else [factor_text("cache", cell["cache"])]

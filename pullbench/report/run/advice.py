@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pullbench.model.factor_words import factor_text
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.best import choose, said_of_a_tie
@@ -129,7 +130,8 @@ def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]
     if choice is None or curve is None:
         return
     if undecided(curve.scaling) or curve.scaling.recommended is not None:
-        place = tables.label(choice.cell, [name for name in tables.varying(choice.chosen) if name != "concurrency"])
+        named = [name for name in tables.varying(choice.chosen) if name != "concurrency"]
+        place = ", ".join(filter(None, (factor_text(name, choice.cell[name]) for name in named)))
         agrees = curve.scaling.recommended == choice.cell["concurrency"]
         what = f"Use concurrency {choice.cell['concurrency']}"
         why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(choice)

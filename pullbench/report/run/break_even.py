@@ -171,7 +171,9 @@ def payback(found: pd.DataFrame) -> Html:
     columns = [
         Column(title="Configuration", setting=True),
         Column(
-            title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over repetitions"
+            title="Cold mirror",
+            number=True,
+            hint="a pull of an image that the cache has never seen; mean over repetitions",
         ),
         Column(title="Warm mirror", number=True, hint="a pull of an image that the cache has"),
         Column(title="No proxy", number=True, hint="the same pull without a proxy"),

@@ -72,7 +72,8 @@ def _one_on_repetitions(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if not wide or any(row["kind"] == "few_blocks" for row in rows):
         return others
     most = max(wide, key=lambda row: row["value"])
-    more = f"; {numbers.count(len(wide) - 1, 'other configuration')} less" if len(wide) > 1 else ""
+    others_need = "needs fewer" if len(wide) == 2 else "need fewer"
+    more = f"; {numbers.count(len(wide) - 1, 'other configuration')} {others_need}" if len(wide) > 1 else ""
     return [*others, most | {"says": most["says"] + more}]
 
 
@@ -125,7 +126,7 @@ def _of_a_cell(
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
         if needed is not None and needed > cell["blocks"]:
-            says = f"The median may be off by more than 10%: less takes about {needed:,} repetitions, and there are {cell['blocks']}"
+            says = f"For a median within ±10%, about {needed:,} repetitions are needed; this run has {cell['blocks']}"
             yield _row(name, "wide", needed, int(cell["blocks"]), says)
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):

@@ -215,7 +215,7 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     """One comparison in words, with its interval, or why there is no answer."""
     baseline, candidate = _named(row["factor"], row["baseline"]), _named(row["factor"], row["candidate"])
     if row["factor"] == "concurrency":
-        candidate, baseline = f"A batch with {candidate}", f"one with {baseline}"
+        candidate, baseline = f"A trial with {candidate}", f"one with {baseline}"
     within = f" ({row['within']})" if row["within"] else ""
     span = f"95% CI {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
