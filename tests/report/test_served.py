@@ -33,3 +33,11 @@ def test_a_run_whose_engines_do_not_say_who_answered_has_no_table(make: Make) ->
     found = served(dataclasses.replace(stored, pulls=stored.pulls.assign(served_by=None)))
     assert found.empty and set(PLACE) <= set(found.columns)
     assert served_section(found, tables.cells(stored.pulls, stored.trials)) == ""
+
+
+def test_a_probed_route_has_the_server_that_the_probe_saw(make: Make) -> None:
+    stored = make(RECIPE)
+    text = "probe before: 192.0.2.9 x-cache=MISS; after: 192.0.2.9 x-cache=HIT age=1"
+    found = served(dataclasses.replace(stored, pulls=stored.pulls.assign(served_by=text)))
+    assert {server.partition(" ")[0] for server in found["server"]} == {"192.0.2.9"}
+    assert not found["server"].str.contains("x-cache|age").any()

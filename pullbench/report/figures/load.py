@@ -446,7 +446,7 @@ def break_even(table: pd.DataFrame) -> Html:
     listed = "; ".join(f"{name}: {row['says']}".removeprefix(": ") for name, row in rows)
     return drawn(
         "break-even",
-        "Time of all pulls of one image, through a cold cache and without a proxy",
+        "Time of all pulls of one image, through a cold mirror cache and without a proxy",
         f"Two rising lines a panel. {listed}.",
         caption,
         lambda sheet: _draw_break_even(sheet, rows),

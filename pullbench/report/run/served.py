@@ -33,7 +33,7 @@ def served(stored: StoredRun) -> pd.DataFrame:
     counts: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in records(fine.groupby([*PLACE, "served_by"], observed=True, dropna=False).size().reset_index(name="n")):
         cell, text = {name: row[name] for name in PLACE}, str(row["served_by"])
-        server, word = _CHANGES.sub("", text).strip(), cache_word(text)
+        server, word = _server(text), cache_word(text)
         found = counts.setdefault(
             (*cell.values(), server), cell | {"server": server, "hits": 0, "misses": 0, "pulls": 0}
         )
@@ -44,6 +44,13 @@ def served(stored: StoredRun) -> pd.DataFrame:
     if len(made):
         made["share"] = made["pulls"] / made.groupby(PLACE, dropna=False)["pulls"].transform("sum")
     return made.sort_values([*PLACE, "pulls"], ascending=[True] * len(PLACE) + [False], ignore_index=True)
+
+
+def _server(text: str) -> str:
+    """The server of a pull, or of the probe's last request, without what differs from answer to answer."""
+    probed = text.startswith("probe ")
+    last = re.split(r"(?:before|after): ", text)[-1] if probed else text
+    return _CHANGES.sub("", last).strip() + (" (seen by a probe)" if probed else "")
 
 
 def served_section(found: pd.DataFrame, cells: pd.DataFrame) -> Html:
