@@ -320,7 +320,7 @@ def test_comparisons_say_how_much_slower_or_faster(full: StoredRun) -> None:
     said = sentences(full)
     assert any(one.startswith("us takes ") and " eu (wire · direct)" in one for one in said)
     assert any(one.startswith("cache is ") and " direct (docker · us)" in one for one in said)
-    assert any(one.startswith("A batch") and "concurrency 4" in one for one in said)
+    assert any(one.startswith("A trial") and "concurrency 4" in one for one in said)
 
 
 def test_a_comparison_of_two_blocks_is_none(make) -> None:
