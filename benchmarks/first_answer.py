@@ -14,7 +14,7 @@ from benchmarks.scorecard import Goal, ScoreLine
 
 VERDICT = Goal(bound=3.0)
 PAGE = Goal(bound=8.0)
-_END_OF_A_RUN = ("run ", "CAUSE", "BEST", "SLO")
+_END_OF_A_RUN = ("run ", "TIME", "BEST", "SLO")
 """What the lines with the outcome start with."""
 _WHAT = "`pullbench run` of one pull over loopback, from its start to "
 

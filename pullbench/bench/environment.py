@@ -32,7 +32,8 @@ def fingerprint(
 ) -> str:
     """The environment as one JSON document: versions, kernel, CPU, memory, congestion control, NICs, engines; and `more`.
 
-    `ceilings` are this client's bytes/s by sink; the lowest one counts for the client.
+    `ceilings` are this client's bytes/s by sink; the lowest one counts for the client. `load_before` is the load average of the
+    last minute: how many processes wanted a core before the run, those of this one included.
     """
     document: dict[str, Any] = {
         "pullbench": __version__,
@@ -44,6 +45,7 @@ def fingerprint(
         "architecture": platform.machine(),
         "cpu": _cpu_model(),
         "cores": usable_cores(),
+        "load_before": round(psutil.getloadavg()[0], 2),
         "memory_bytes": psutil.virtual_memory().total,
         "congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "nics": {name: stats.speed for name, stats in sorted(psutil.net_if_stats().items()) if stats.isup},

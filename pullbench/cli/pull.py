@@ -74,7 +74,7 @@ def spec_of_image(
     ref: str, *, engines: Sequence[str] | None, repetitions: int, concurrency: int, platform: str | None
 ) -> "LoadedSpec":
     """The spec of one image, as `run` would read it; raises UsageError for what is not an image."""
-    from pullbench.bench.first_spec import name_of_host, usual_engines
+    from pullbench.bench.first_spec import usual_engines
     from pullbench.bench.specfile import spec_of
     from pullbench.model.platform import Platform
 
@@ -90,7 +90,7 @@ def spec_of_image(
     data = {
         "name": _run_name(host, repository),
         "labels": {"image": ref},
-        "registries": [{"name": name_of_host(host), "url": url}],
+        "registries": [{"name": _registry_name(host), "url": url}],
         "images": [image],
         "matrix": matrix,
         "repetitions": repetitions,
@@ -120,6 +120,12 @@ def _run_name(host: str, repository: str) -> str:
         if part
     ]
     return re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(["pull", *parts]))[-63:].lstrip("._-").rstrip("._-")
+
+
+def _registry_name(host: str) -> str:
+    """The host as a name: `localhost-5055`; a run of one image has no other name for it."""
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", host)[-63:].strip(".-")
+    return "docker-hub" if host in DOCKER_HUB_HOSTS else name or "registry"
 
 
 def _image(ref: str) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
 from pullbench.model.client_rules import Client, refusals
+from pullbench.model.factor_words import factor_text
 from pullbench.model.facts import EngineFacts, Facts, PlatformImage
 from pullbench.model.platform import Platform
 from pullbench.model.ramp import Stage
@@ -45,13 +46,7 @@ class Cell:
 
     def __str__(self) -> str:
         """The configuration as a person reads it; what a factor usually is, is left out."""
-        route = "without a proxy" if self.proxy == DIRECT else self.proxy
-        shown = [self.engine, self.registry, route, self.platform, f"concurrency {self.concurrency}", self.cache]
-        if self.proxy_cache != "any":
-            shown.append(f"{self.proxy_cache} proxy cache")
-        if self.auth != "persisted":
-            shown.append(f"auth {self.auth}")
-        return " · ".join(shown)
+        return " · ".join(filter(None, (factor_text(name, getattr(self, name)) for name in FACTORS)))
 
 
 def pulls_once(spec: Spec, cell: Cell) -> str | None:

@@ -16,7 +16,7 @@ from pullbench.cli.terminal.tables import cells_table, slo_table
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
-from pullbench.report.core.client_limit import limit_notices
+from pullbench.report.core.client_limit import limit_notices, limit_short
 from pullbench.report.run.documents import run_document
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
@@ -150,7 +150,7 @@ def test_the_headline_is_one_line_where_there_is_no_terminal(document: dict[str,
     console = Console(file=io.StringIO(), width=40, highlight=False)
     print_verdict(console, document)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert [line.split()[0] for line in lines] == ["CAUSE", "BEST", "SLO", "NOTES"]
+    assert [line.split()[0] for line in lines] == ["TIME", "BEST", "SLO", "NOTES"]
     assert all(sentence in lines[1] for sentence in document["summary"]["best"])
 
 
@@ -184,3 +184,23 @@ def test_a_site_of_no_runs_says_where_it_looked(tmp_path: Path, capsys: pytest.C
     assert publish.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
     told = capsys.readouterr()
     assert told.out.strip().endswith("index.html") and "resluts: " in told.err
+
+
+def test_other_load_on_the_machine_is_named_where_it_is_known() -> None:
+    docker = cell(engine_kind="docker", client_busy=1.0, client_limit="cores")
+    (idle,) = limit_notices([docker], {"load_before": 0.2, "cores": 2})
+    (busy,) = limit_notices([docker], {"load_before": 12.0, "cores": 2})
+    assert "load" not in idle and "load 12" in busy and "2 cores" in busy
+    assert limit_notices([docker], {}) == [idle]
+
+
+def test_a_limit_names_the_resource() -> None:
+    kinds = {name: limit_short(cell(client_busy=0.9, client_limit=name)) for name in ("cores", "bytes", "lag")}
+    assert kinds["cores"] == "CPU 90%" and len(set(kinds.values())) == 3
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_two_caches_have_two_names(width: int) -> None:
+    rows = [cell(proxy="cache", cache="cold", proxy_cache=state) for state in ("cold", "warm")]
+    said = shown(cells_table(rows))
+    assert "cold client cache" in said and "mirror cache" in said

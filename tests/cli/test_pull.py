@@ -32,11 +32,17 @@ def made(ref: str, **changes: object) -> dict[str, object]:
             "docker-hub",
             "pull-nginx",
         ),
-        ("ghcr.io/team/app:1.4", "https://ghcr.io", "team/app:1.4", "ghcr", "pull-ghcr.io-team-app"),
-        ("localhost:5000/app:1", "http://localhost:5000", "app:1", "local", "pull-localhost-5000-app"),
-        ("http://10.0.0.7:5000/app:1", "http://10.0.0.7:5000", "app:1", "registry", "pull-10.0.0.7-5000-app"),
-        ("https://localhost:5000/app:1", "https://localhost:5000", "app:1", "local", "pull-localhost-5000-app"),
-        ("r.io/a@sha256:" + 64 * "0", "https://r.io", "a@sha256:" + 64 * "0", "r", "pull-r.io-a"),
+        ("ghcr.io/team/app:1.4", "https://ghcr.io", "team/app:1.4", "ghcr.io", "pull-ghcr.io-team-app"),
+        ("localhost:5000/app:1", "http://localhost:5000", "app:1", "localhost-5000", "pull-localhost-5000-app"),
+        ("http://10.0.0.7:5000/app:1", "http://10.0.0.7:5000", "app:1", "10.0.0.7-5000", "pull-10.0.0.7-5000-app"),
+        (
+            "https://localhost:5000/app:1",
+            "https://localhost:5000",
+            "app:1",
+            "localhost-5000",
+            "pull-localhost-5000-app",
+        ),
+        ("r.io/a@sha256:" + 64 * "0", "https://r.io", "a@sha256:" + 64 * "0", "r.io", "pull-r.io-a"),
     ],
 )
 def test_an_image_is_read_as_docker_reads_it(ref: str, url: str, image: str, registry: str, name: str) -> None:

@@ -135,7 +135,7 @@ def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
     (cell,) = made.cells
     assert (cell.engine, cell.engine_kind, cell.region, cell.platform) == ("serial", "wire", "us-1", "linux/amd64")
     assert set(FACTORS) == set(cell.as_dict()) - {"engine_kind", "region"}
-    assert str(cell) == "serial · us · without a proxy · linux/amd64 · concurrency 1 · cold"
+    assert str(cell) == "serial · us · without a proxy · linux/amd64 · concurrency 1 · cold client cache"
 
 
 @pytest.mark.parametrize(

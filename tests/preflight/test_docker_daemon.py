@@ -39,7 +39,7 @@ def test_a_daemon_that_is_set_up_as_advised_passes_with_what_was_looked_at() -> 
 
 
 def test_dockers_default_of_three_downloads_warns_with_the_change_and_the_command() -> None:
-    (finding,) = judged(settings=Settings())
+    (finding,) = judged(settings=Settings(), layers=7)
     assert finding.status is Status.WARN
     assert "downloads is 3" in finding.observed
     assert '."max-concurrent-downloads" = 10' in finding.remedy.replace("\\", "")
@@ -48,7 +48,7 @@ def test_dockers_default_of_three_downloads_warns_with_the_change_and_the_comman
 
 
 def test_a_limit_on_the_command_line_is_changed_there_for_dockerd_refuses_both() -> None:
-    (finding,) = judged(settings=Settings(flags={"max-concurrent-downloads": "5"}))
+    (finding,) = judged(settings=Settings(flags={"max-concurrent-downloads": "5"}), layers=7)
     assert "`--max-concurrent-downloads=5` on dockerd's command line" in finding.remedy
     assert "daemon.json" not in finding.remedy
 
@@ -87,8 +87,20 @@ def test_a_limit_without_an_effect_is_no_problem_and_is_not_shown_as_one() -> No
 
 
 def test_a_limit_that_holds_in_containerds_store_warns_as_in_the_other() -> None:
-    (finding,) = judged(settings=Settings(), version="29.7.2", driver="overlayfs", containerd=True)
+    (finding,) = judged(settings=Settings(), version="29.7.2", driver="overlayfs", containerd=True, layers=7)
     assert (finding.status, "downloads is 3" in finding.observed) == (Status.WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("downloads", "layers", "status"),
+    [(3, 3, Status.PASS), (3, 4, Status.WARN), (3, None, Status.PASS), (12, 30, Status.PASS), (5, 30, Status.WARN)],
+)
+def test_a_download_limit_warns_only_where_layers_wait_for_it(
+    downloads: int, layers: int | None, status: Status
+) -> None:
+    settings = Settings(in_file={"max-concurrent-downloads": downloads})
+    (finding,) = judged(settings=settings, layers=layers)
+    assert finding.status is status
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pullbench.report.core.stored import StoredRun
 from pullbench.report.run.best import choose
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.page import RunPage
+from pullbench.report.run.pulls import waterfalls
 from tests.report.synthetic import Recipe
 from tests.words import text_of
 
@@ -91,3 +92,28 @@ def test_advice_names_only_what_the_run_has_and_can_be_followed(make: Make, name
             assert "ower the concurrency" not in remedy
     proxies = {entry["name"] for entry in stored.spec["proxies"]}
     assert set(re.findall(r"through (\w+)", said)) <= proxies | {"a", "the"}
+
+
+def test_the_pulls_that_are_drawn_are_of_the_recommended_configuration(make: Make) -> None:
+    stored = make(Recipe(concurrency=(1, 4), blocks=5, failure_rate=0.0, warmup=0))
+    cells = tables.cells(stored.pulls, stored.trials)
+    choice = choose(stored, cells)
+    assert choice is not None
+    drawn = {each.pull["engine"]: each.pull for each in waterfalls(stored, cells)}
+    assert set(drawn) == {"docker", "wire"}
+    for pull in drawn.values():
+        assert (pull["concurrency"], pull["proxy"]) == (choice.cell["concurrency"], choice.cell["proxy"])
+
+
+def test_where_the_machine_was_the_limit_no_number_of_repetitions_is_advised(make: Make) -> None:
+    stored = make(NOISY)
+    busy = dataclasses.replace(stored, trials=stored.trials.assign(client_busy=0.95))
+    said = " ".join(document_of(busy)["summary"]["best"])
+    assert "larger machine" in said and not re.search(r"\d+ more repetition", said)
+
+
+def test_the_runner_up_comes_first(make: Make) -> None:
+    stored = make(Recipe(engines=("wire",), concurrency=(1, 4), failure_rate=0.0, warmup=0, noise=0.01))
+    found = document_of(stored)["summary"]["best"]
+    shares = [float(share) for sentence in found for share in re.findall(r"([\d.]+)% of that", sentence)]
+    assert len(shares) == 2 and shares == sorted(shares, reverse=True)

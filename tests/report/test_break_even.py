@@ -6,9 +6,13 @@ import duckdb
 import numpy as np
 import pytest
 
+from pullbench.cli.terminal.console import verdict_block
+from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, read_run, records
 from pullbench.report.figures import load
-from pullbench.report.run.break_even import break_evens, payback
+from pullbench.report.run.best import contenders
+from pullbench.report.run.break_even import _pays_from, break_evens, payback, pays_line
+from pullbench.report.run.documents import document_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
@@ -86,3 +90,35 @@ def test_section_and_figure_say_the_same(stored: StoredRun) -> None:
     (row,) = records(found)
     assert row["says"] in payback(found) and row["says"] in load.break_even(found)
     assert load.break_even(found).count("<svg role=") == 2
+
+
+def test_states_that_the_run_did_not_plan_are_not_called_failures(full: StoredRun) -> None:
+    assert not break_evens(full)["says"].str.contains("succeeded").any()
+
+
+def test_states_that_were_planned_and_never_succeeded_are(stored: StoredRun) -> None:
+    cold = stored.pulls["proxy_cache"] == "cold"
+    failed = dataclasses.replace(stored, pulls=stored.pulls.assign(ok=stored.pulls["ok"].astype(bool) & ~cold))
+    (row,) = records(break_evens(failed))
+    assert row["verdict"] == "not_measured" and "succeeded" in row["says"] and "matrix." not in row["says"]
+
+
+@pytest.mark.parametrize(("pulls", "first"), [(1.69, "2nd"), (2.0, "3rd"), (10.2, "11th"), (21.5, "22nd")])
+def test_the_first_pull_that_pays_is_the_one_beyond_the_break_even(pulls: float, first: str) -> None:
+    assert f" {first} pull" in _pays_from({"pulls": pulls, "low": 1.1, "high": 30.0})
+
+
+def test_a_run_that_measured_no_break_even_has_no_line_on_it(full: StoredRun, stored: StoredRun) -> None:
+    assert pays_line(break_evens(full), None) == ()
+    assert pays_line(break_evens(stored), None)[0].startswith("cache pays from the ")
+
+
+def test_a_run_with_a_mirror_has_a_line_on_it_and_a_block_of_eleven_lines(stored: StoredRun) -> None:
+    document = document_of(stored)
+    assert len(document["summary"]["mirror"]) == 1
+    assert len(verdict_block(document, 100)) <= 11
+
+
+def test_the_state_of_a_mirrors_cache_is_no_choice(stored: StoredRun) -> None:
+    chosen = contenders(stored, tables.cells(stored.pulls, stored.trials))
+    assert sorted(zip(chosen["proxy"], chosen["proxy_cache"], strict=True)) == [("cache", "warm"), ("direct", "any")]

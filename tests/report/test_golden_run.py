@@ -78,7 +78,7 @@ def test_golden_page(run: StoredRun, golden: Golden) -> None:
 def test_the_block_has_twelve_lines_at_most_with_the_report(document: dict[str, Any], width: int) -> None:
     lines = [line.plain for line in verdict_block(document, width)]
     titles = [line.split()[0] for line in lines if line[:1].isupper()]
-    assert titles == ["CAUSE", "BEST", "SLO", "NOTES"]
+    assert titles == ["TIME", "BEST", "SLO", "NOTES"]
     assert max(map(len, lines)) <= width
     if width >= 80:
         assert len(lines) <= MOST_LINES

@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import documents, verdicts
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.page import RunPage
+from pullbench.report.run.phases import pull_phases
 from tests.report.synthetic import Recipe
 
 Make = Callable[[Recipe], StoredRun]
@@ -47,7 +49,7 @@ def test_the_pulls_of_all_images_are_those_of_the_configuration(make: Make) -> N
 @pytest.mark.parametrize(("times", "is_said"), [(1.4, False), (20.0, True)])
 def test_the_cause_names_the_images_sizes_where_they_differ(make: Make, times: float, is_said: bool) -> None:
     (first, *_) = document_of(of_sizes(make(SMALL), python=times))["summary"]["cause"]
-    assert ("over 4 images of 47.5–950 MB" in first) is is_said
+    assert ("over 4 images of 47.5–951 MB" in first) is is_said
 
 
 def test_the_page_has_the_rows_where_there_are_two_images(make: Make) -> None:
@@ -85,3 +87,14 @@ def test_a_run_without_pulls_has_no_images(make: Make) -> None:
     stored = make(dataclasses.replace(SMALL, fail_everywhere=True))
     assert isinstance(document_of(stored)["images"], list)
     assert pd.DataFrame(document_of(stored)["images"]).empty
+
+
+def test_an_image_has_one_size_whatever_layers_an_engine_had_already(make) -> None:  # type: ignore[no-untyped-def]
+    stored = make(Recipe(concurrency=(1,), routes=(("eu", "direct"),), failure_rate=0.0))
+    docker = stored.pulls["engine"] == "docker"
+    stored.pulls.loc[docker, "bytes"] = stored.pulls.loc[docker, "bytes"] // 2
+    rows = [row for each in pull_phases(stored, tables.cells(stored.pulls, stored.trials)) for row in each.images]
+    sizes: dict[str, set[float]] = {}
+    for row in rows:
+        sizes.setdefault(row["image"], set()).add(row["size_bytes"])
+    assert len({row["engine"] for row in rows}) == 2 and all(len(found) == 1 for found in sizes.values())

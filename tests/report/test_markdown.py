@@ -8,7 +8,7 @@ import pytest
 
 from pullbench.report.compare.runs import compare_runs
 from pullbench.report.compare.verdict import comparison_document
-from pullbench.report.run.markdown import comparison_summary, escape_markdown, run_summary
+from pullbench.report.run.markdown import _with_code, comparison_summary, escape_markdown, run_summary
 from tests.report.conftest import Make
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
 
@@ -52,3 +52,8 @@ def test_a_name_cannot_break_a_table(make: Make) -> None:
     stored = compare_runs(make(replace(SMALL, name="a|b\n## c")), make(replace(SMALL, name="a|b\n## c", run_id="l")))
 
     assert comparison_summary(comparison_document(stored)).splitlines()[0].startswith("## a\\|b \\#\\# c: ")
+
+
+def test_names_in_backticks_stay_code_and_foreign_text_stays_text() -> None:
+    assert _with_code("Set `slo:` in *spec*") == "Set `slo:` in \\*spec\\*"
+    assert _with_code("a lone ` is *text*") == "a lone \\` is \\*text\\*"

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pullbench.errors import IncompleteError
+from pullbench.model.plan import FACTORS
 from pullbench.report.render.data_files import write_run_beside
 from pullbench.report.render.home_link import HIDDEN
 from pullbench.report.render.render import trend_folder
@@ -136,7 +137,7 @@ def test_what_was_told_of_a_finished_run_is_not_computed_again(
 def test_what_the_site_tells_of_a_run_is_what_its_document_says(store: ResultStore, site: Site) -> None:
     for entry in site.entries:
         document = run_document(store, entry.run_id)
-        assert entry.said == site_entries._of(document["headline"], document["cells"])
+        assert entry.said == site_entries._of(document["headline"], document["cells"], document["slo"])
     assert json.loads((site.page.parent / "runs.json").read_text())["pullbench"]
 
 
@@ -244,3 +245,11 @@ def test_a_folder_that_cannot_be_written_is_named(store: ResultStore, tmp_path: 
 
     with pytest.raises(IncompleteError, match=r"reports: .*`--reports`"):
         build_site(store, tmp_path / "reports")
+
+
+def test_a_run_without_an_slo_has_no_verdict_on_one() -> None:
+    headline = {"status": "not_shown", "title": "551 ms a pull", "sentence": "."}
+    cells = [{"engine": "wire", "engine_kind": "wire", "median_s": 0.5} | dict.fromkeys(FACTORS[1:], "x")]
+    assert site_entries._of(headline, cells, []).verdict == "no_slo"
+    assert site_entries._of(headline, cells, [{"name": "mean_pull_s"}]).verdict == "not_shown"
+    assert site_entries._of(headline | {"status": "failed"}, cells, []).verdict == "failed"

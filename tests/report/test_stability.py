@@ -64,13 +64,19 @@ def test_outliers_and_pulls_of_two_kinds_are_distinguished(steady: StoredRun) ->
     assert "two_kinds" in found and "outliers" not in found
 
 
-def test_few_repetitions_a_wide_interval_and_a_client_limit_are_warnings(make) -> None:
+def test_few_repetitions_and_a_client_limit_are_warnings_and_a_wide_interval_is_not_one_more(make) -> None:
     stored = make(Recipe(blocks=3, noise=0.3, **SMALL))
     stored = dataclasses.replace(stored, trials=stored.trials.assign(client_busy=0.93))
     found = warned(stored)
-    assert {"few_blocks", "wide", "client_busy"} <= set(found)
+    assert {"few_blocks", "client_busy"} <= set(found) and "wide" not in found
     assert found["client_busy"]["value"] == 0.93
-    assert found["wide"]["value"] > 3
+
+
+def test_of_wide_intervals_the_one_that_needs_the_most_repetitions_is_warned_of(make) -> None:
+    stored = make(Recipe(blocks=5, noise=0.3, **{**SMALL, "concurrency": (1, 2, 4)}))
+    rows = stability.warnings(stored, tables.cells(stored.pulls, stored.trials))
+    wide = rows[rows["kind"] == "wide"]
+    assert len(wide) == 1 and wide["value"].iloc[0] > 5 and "few_blocks" not in set(rows["kind"])
 
 
 def test_of_docker_it_is_the_machine_that_was_the_bottleneck_and_the_remedy_is_another(make) -> None:

@@ -15,9 +15,12 @@ from pullbench.model.text import count
 
 _PIPE_WIDTH = 240
 _UNFOLDED_WIDTH = 100_000
-_INDENT = len("CAUSE   ")
-_BLOCK = (("CAUSE", "cause", 3), ("BEST", "best", 3), ("SLO", "slo", 2), ("NOTES", "notes", 2))
-"""Title, key of a document's `summary`, and the most lines on a terminal: with what is left out and the report they are 12 at most."""
+_INDENT = len("MIRROR  ")
+_BLOCK = (("TIME", "cause", 3), ("BEST", "best", 3), ("MIRROR", "mirror", 1), ("SLO", "slo", 2), ("NOTES", "notes", 2))
+"""Title, key of a document's `summary`, and the most lines on a terminal: with what is left out and the report they are 12 at most.
+
+A run with a mirror has a line less of BEST.
+"""
 _SLO_STYLES = {"met": "green", "missed": "bold red", "partly": "yellow", "failed": "bold red"}
 
 
@@ -90,7 +93,7 @@ def _load(stress: Mapping[str, Any]) -> str:
 
 
 def verdict_block(document: Mapping[str, Any], width: int | None, *, in_full: bool = False) -> list[Text]:
-    """CAUSE, BEST, SLO and NOTES of a benchmark, as lines of at most `width` characters; None: a line each.
+    """TIME, BEST, MIRROR, SLO and NOTES of a benchmark, as lines of at most `width` characters; None: a line each.
 
     On a terminal the block has at most 11 lines, but `in_full`: its last line says where what does not fit is.
     """
@@ -99,6 +102,7 @@ def verdict_block(document: Mapping[str, Any], width: int | None, *, in_full: bo
         sentences = document["summary"][key]
         if not sentences:
             continue
+        most -= key == "best" and bool(document["summary"]["mirror"])
         style = _SLO_STYLES.get(document["headline"]["status"], "") if key == "slo" else ""
         shown, left = _folded(sentences, width, 1_000 if in_full else most)
         left_out += left

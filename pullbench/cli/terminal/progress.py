@@ -22,6 +22,7 @@ from pullbench.app.progress import Progress as RunProgress
 from pullbench.cli.terminal.console import excluded_lines
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import literal
+from pullbench.model.factor_words import factor_text
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Cell, Plan, Trial, group_reasons
 from pullbench.model.record import RunRecord, TrialResult
@@ -49,6 +50,7 @@ class ShellProgress(RunProgress):
         """The pull times so far of each configuration, in seconds."""
         self._varying: list[str] = ["engine"]
         """The factors that name a configuration of this run."""
+        self._has_warmup = False
         self._lines = Pace()
 
     def note(self, text: str) -> None:
@@ -72,6 +74,7 @@ class ShellProgress(RunProgress):
     def _vary(self, plan: Plan) -> None:
         several = [name for name in FACTORS if len({getattr(cell, name) for cell in plan.cells}) > 1]
         self._varying = several or ["engine"]
+        self._has_warmup = any(trial.warmup for trial in plan.trials)
 
     def _note_excluded(self, plan: Plan) -> None:
         for line in excluded_lines(group_reasons(plan.planned_out)):
@@ -98,7 +101,7 @@ class ShellProgress(RunProgress):
         if self._console.is_terminal:
             self._show(trial)
         elif self._lines.due() or self._done == self._total:
-            self.note(f"{self._unit} {self._done:,} of {self._total:,}: {self._said(trial)}{self._left()}")
+            self.note(f"{self._unit} {self._done:,} of {self._total:,} {self._said(trial)}{self._left()}")
 
     def ended(self) -> None:
         if self._bar is not None:
@@ -114,15 +117,16 @@ class ShellProgress(RunProgress):
         return self._lines.left(self._done, self._total)
 
     def _said(self, trial: Trial) -> str:
-        """The configuration that runs, its median so far, and the pulls of the run."""
+        """The pulls of the run, the configuration that runs, and its median so far."""
         times = self._times.get(trial.cell)
         so_far = [
-            count(self._pulls, "pull"),
+            f"{count(self._pulls, 'pull')} so far",
             *([f"{self._failed:,} failed"] if self._failed else []),
-            *([f"p50 {seconds(statistics.median(times))}"] if times else []),
-            " · ".join(_factor(trial.cell, name) for name in self._varying),
         ]
-        return ", ".join(so_far)
+        words = " · ".join(filter(None, (factor_text(name, getattr(trial.cell, name)) for name in self._varying)))
+        of_cell = f"{words}, p50 {seconds(statistics.median(times))}" if times else words
+        so_far += ["warm-up included"] if self._has_warmup else []
+        return f"({', '.join(so_far)}): {of_cell}"
 
     def _show(self, trial: Trial) -> None:
         if self._bar is None:
@@ -136,11 +140,6 @@ class ShellProgress(RunProgress):
             self._bar.start()
         self._bar.update(self._task, completed=self._done, description=printable(self._said(trial)))
         self._bar.refresh()
-
-
-def _factor(cell: Cell, name: str) -> str:
-    value = getattr(cell, name)
-    return f"concurrency {value}" if name == "concurrency" else str(value)
 
 
 class Pace:
@@ -227,7 +226,7 @@ class PushProgress:
         self._bar: Progress | None = None
         self.pushed = 0
         if console.is_terminal:
-            columns = (TextColumn("pushing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            columns = (TextColumn("pushing, shared layers once"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
             self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self._task = self._bar.add_task("pushing", total=self._total)
             self._bar.start()
@@ -239,7 +238,8 @@ class PushProgress:
                 self._bar.update(self._task, completed=self._done)
             elif self._pace.due():
                 left = self._pace.left(self._done, self._total)
-                self._console.print(literal(f"{format_bytes(self._done)} of {format_bytes(self._total)}{left}"))
+                done = f"{format_bytes(self._done)} of {format_bytes(self._total)} done, shared layers are sent once"
+                self._console.print(literal(f"{done}{left}"))
 
     def settled(self, image: PushedImage) -> None:
         with self._lock:

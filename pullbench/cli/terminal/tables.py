@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pullbench.cli.terminal.safe_text import literal
+from pullbench.model.factor_words import factor_text, factor_title
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import LIMITED_FROM
@@ -96,7 +97,7 @@ class CellsTable:
         varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
         self._factors = varying
         self._rows = sorted(cells, key=lambda entry: [entry[name] for name in varying])
-        self._common = [_factor_text(name, cells[0][name]) for name in FACTORS if name not in varying]
+        self._common = [factor_text(name, cells[0][name]) for name in FACTORS if name not in varying]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         common = ", ".join(filter(None, self._common))
@@ -104,9 +105,9 @@ class CellsTable:
             yield literal(f"{'All configurations' if len(self._rows) > 1 else 'Configuration'}: {common}.")
         room = options.max_width
         measured = self._measured() if self._is_measured else []
-        names = [_Column(name.replace("_", " "), [literal(row[name]) for row in self._rows]) for name in self._factors]
+        names = [_Column(factor_title(name), [literal(row[name]) for row in self._rows]) for name in self._factors]
         apart = _fitting([*names, *measured], room)
-        joined = [literal(" ".join(_factor_text(name, row[name]) for name in self._factors)) for row in self._rows]
+        joined = [literal(_factors_in_words(row, self._factors)) for row in self._rows]
         least = max((len(word) for text in joined for word in text.plain.split()), default=0)
         together = [
             _Column("configuration", joined),
@@ -169,17 +170,6 @@ def _fitting(columns: Sequence[_Column], room: int) -> list[_Column]:
     while _width(kept) > room and (most := max((column.rank for column in kept), default=0)):
         kept.remove(next(column for column in reversed(kept) if column.rank == most))
     return kept
-
-
-def _factor_text(name: str, value: object) -> str:
-    """A factor's value where no column names it: `concurrency 4`, `without a proxy`, `cold cache`."""
-    if name == "proxy":
-        return "without a proxy" if value == "direct" else f"through {value}"
-    if name == "proxy_cache":
-        return "" if value == "any" else f"{value} proxy cache"
-    if name == "auth":
-        return "" if value == "persisted" else f"auth {value}"
-    return {"concurrency": f"concurrency {value}", "cache": f"{value} cache"}.get(name, str(value))
 
 
 def _failed_style(cell: dict[str, Any]) -> str:
@@ -300,7 +290,7 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ["configuration"] if together else factors:
         table.add_column(
-            name.replace("_", " "),
+            factor_title(name),
             justify="right" if name == "concurrency" else "left",
             overflow="fold",
             min_width=13 if together else None,
@@ -322,7 +312,7 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
 
 
 def _factors_in_words(row: dict[str, Any], factors: Sequence[str]) -> str:
-    return " ".join(f"concurrency {row[name]}" if name == "concurrency" else str(row[name]) for name in factors)
+    return " ".join(filter(None, (factor_text(name, row[name]) for name in factors)))
 
 
 def _failed_on_both_sides(row: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import itertools
 import json
 import shlex
 import socket
@@ -13,9 +14,10 @@ from urllib.parse import urlsplit
 
 from pullbench.daemon.image_store import limits_downloads, uses_containerd
 from pullbench.daemon.local import DEFAULT_DOWNLOADS, Settings, layer_concurrency, read_settings
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, PullbenchError, RegistryError
 from pullbench.model.addresses import DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
+from pullbench.model.manifest import Descriptor
 from pullbench.model.route import Route
 from pullbench.preflight.check import (
     Check,
@@ -43,9 +45,7 @@ _SLOW_DRIVERS = {
     "overlay": "it runs out of inodes, and newer Docker versions do not have it",
     "native": "it copies every layer whole",
 }
-EXPECTED = (
-    f"the daemon answers, downloads up to {ADVISED_DOWNLOADS} layers concurrently, and uses the routes of the spec"
-)
+EXPECTED = f"the daemon answers, downloads all layers of an image or {ADVISED_DOWNLOADS} concurrently, and uses the routes measured"
 CERTIFICATES = Path("/etc/docker/certs.d")
 
 
@@ -83,6 +83,10 @@ class DaemonState:
     """Whether it uses containerd's image store."""
     limits_downloads: bool = True
     """Whether max-concurrent-downloads has an effect."""
+    layers: int | None = None
+    """The layers that the spec's pulls may download concurrently; None if no image's layers are known."""
+    pulls: int = 1
+    """The concurrent pulls that share them."""
 
 
 def probe(context: CheckContext, target: Local) -> DaemonState:
@@ -104,7 +108,25 @@ def probe(context: CheckContext, target: Local) -> DaemonState:
         settings=read_settings(daemon.host),
         containerd=uses_containerd(info),
         limits_downloads=limits_downloads(info),
+        layers=_layers_at_once(context),
+        pulls=max(context.spec.matrix.concurrency),
     )
+
+
+def _layers_at_once(context: CheckContext) -> int | None:
+    """The layers of the spec's images, the longest first, as many images as are pulled concurrently."""
+    counts = [len(layers) for image in context.spec.images if (layers := _layers_of(context, image)) is not None]
+    return sum(sorted(counts, reverse=True)[: max(context.spec.matrix.concurrency)]) if counts else None
+
+
+def _layers_of(context: CheckContext, image: str) -> tuple[Descriptor, ...] | None:
+    """An image's layers on the first route that has it; None if none has."""
+    for route, platform in itertools.product(context.routes, context.platforms):
+        with contextlib.suppress(PullbenchError):
+            offer = context.platform_image(route, image, platform)
+            if offer is not None:
+                return offer.manifest.layers
+    return None
 
 
 def _registry(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, here: bool) -> DaemonRegistry:
@@ -199,10 +221,13 @@ def _routes(evidence: DaemonState, target: Local) -> Iterator[Finding]:
 
 def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
     downloads = layer_concurrency(evidence.settings)
-    if evidence.limits_downloads and downloads is not None and downloads < ADVISED_DOWNLOADS:
-        text = f"max-concurrent-downloads is {downloads}: further layers wait"
-        cure = _change(evidence, f'."max-concurrent-downloads" = {ADVISED_DOWNLOADS}')
-        yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure)
+    wanted = evidence.layers
+    if evidence.limits_downloads and downloads is not None and wanted is not None and wanted > downloads:
+        whose = "an image" if evidence.pulls == 1 else f"{evidence.pulls} concurrent pulls"
+        text = f"max-concurrent-downloads is {downloads}, and {whose} of the spec can have {wanted} layers: further layers wait"
+        if downloads < ADVISED_DOWNLOADS:
+            cure = _change(evidence, f'."max-concurrent-downloads" = {ADVISED_DOWNLOADS}')
+            yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure)
     if evidence.driver in _SLOW_DRIVERS:
         text = f"the storage driver is {evidence.driver}: {_SLOW_DRIVERS[evidence.driver]}"
         better = "overlayfs" if evidence.containerd else "overlay2"
@@ -255,7 +280,7 @@ CHECK = Check(
     statuses={
         Status.PASS: "the daemon answers, and none of the problems below exists",
         Status.WARN: f"max-concurrent-downloads is under {ADVISED_DOWNLOADS} (Docker's default is "
-        f"{DEFAULT_DOWNLOADS}) and has an effect; the storage driver is vfs, native, aufs, overlay or devicemapper; the daemon uses a mirror or a proxy "
+        f"{DEFAULT_DOWNLOADS}), has an effect, and the concurrent pulls have more layers than that; the storage driver is vfs, native, aufs, overlay or devicemapper; the daemon uses a mirror or a proxy "
         "for a registry that the spec measures without one; or the daemon does not verify a registry's TLS certificate",
         Status.FAIL: "the daemon does not answer; a registry of the spec is plain HTTP and not in insecure-registries; or the "
         "spec's `ca_file` signs its certificate, and the daemon does not know this CA",

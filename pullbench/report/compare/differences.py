@@ -13,7 +13,9 @@ _NOT_MEASURED = frozenset({"name", "labels", "budget"})
 _MACHINE = ("architecture", "cpu", "cores", "memory_bytes")
 _MEMORY_SLACK = 0.05
 """Two machines of one kind report slightly different memory, depending on what their kernels reserve."""
-_VARIES_BY_ITSELF = frozenset({"client_ceiling_bytes_per_s", "client_ceiling_by_sink_bytes_per_s", "clock_offset"})
+_VARIES_BY_ITSELF = frozenset(
+    {"load_before", "client_ceiling_bytes_per_s", "client_ceiling_by_sink_bytes_per_s", "clock_offset"}
+)
 
 _NOTHING = {"images": "not there", "engines": "not there", "machine": "not known", "environment": "not known"}
 """What a missing value means, by the kind of a difference; of a spec, that its key is not set."""

@@ -16,6 +16,15 @@ LIMIT_KINDS = ("client_busy", "machine_busy")
 _LARGER = "The registry may be faster than measured; repeat from a larger machine."
 _LOWER = "The registry may be faster than measured; lower the concurrency or repeat from a larger machine."
 _OF_THE_MACHINE = "This is the speed of such a machine; a larger one pulls faster."
+_ON_AN_IDLE_ONE = "Repeat on an idle node: the times are too long by what other processes used."
+_OTHER_LOAD_FROM = 0.5
+"""From this load a core before a run on, other processes had a part in what the machine did."""
+_USED = {
+    "bytes": "{} of the bytes/s that it can receive",
+    "cores": "CPU {} busy",
+    "lag": "threads waited {} of the time",
+}
+_SHORT = {"bytes": "receiving", "cores": "CPU", "lag": "threads"}
 _LIMITS = {
     "bytes": "the bytes that it can receive and verify",
     "cores": "its CPU cores",
@@ -34,34 +43,65 @@ def limit_kind(row: Mapping[str, Any]) -> str:
     return "client_busy" if CAPABILITIES[row["engine_kind"]].in_process else "machine_busy"
 
 
-def limit_remedy(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What to do about client-limited configurations of one kind; a concurrency of 1 cannot be lowered."""
+def limit_remedy(rows: Sequence[Mapping[str, Any]], environment: Mapping[str, Any] | None = None) -> str:
+    """What to do about client-limited configurations of one kind; a concurrency of 1 cannot be lowered.
+
+    `environment` is the run's: a machine that other processes used is no measure of such machines.
+    """
     if limit_kind(rows[0]) == "machine_busy":
-        return _OF_THE_MACHINE
+        return _ON_AN_IDLE_ONE if _other_load(environment or {}) else _OF_THE_MACHINE
     return _LOWER if min(row["concurrency"] for row in rows) > 1 else _LARGER
 
 
-def limit_says(row: Mapping[str, Any]) -> str:
-    """`This machine was the bottleneck (93% of its capacity used)`."""
-    used = f"{row['client_busy']:.0%} of its capacity used"
-    who = "This machine" if limit_kind(row) == "client_busy" else f"The machine that runs {row['engine_kind']}"
-    return f"{who} was the bottleneck ({used})"
+def limit_says(
+    row: Mapping[str, Any], environment: Mapping[str, Any] | None = None, where: str = "", to: str = ""
+) -> str:
+    """`This machine was the bottleneck (CPU 93% busy)`; `where` and `to` are of several configurations."""
+    share, limit = f"{to}{row['client_busy']:.0%}", str(row.get("client_limit"))
+    used = _USED.get(limit, "{} of its capacity used").format(share)
+    kind = limit_kind(row)
+    who = "This machine" if kind == "client_busy" else f"The machine that runs {row['engine_kind']}"
+    load = _other_load(environment or {})
+    return f"{who} was the bottleneck{where} ({used}{load})"
 
 
-def limit_notices(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def limit_short(row: Mapping[str, Any]) -> str:
+    """`CPU 93%`: which limit it was, and how near the worst trial came to it."""
+    return f"{_SHORT.get(str(row.get('client_limit')), '')} {row['client_busy']:.0%}".strip()
+
+
+def _other_load(environment: Mapping[str, Any]) -> str:
+    """`, also with other processes: load 12.2 on 2 cores before the run`; empty where the machine was idle, or it is not known."""
+    load, cores = environment.get("load_before"), environment.get("cores")
+    if not load or not cores or load < _OTHER_LOAD_FROM * cores:
+        return ""
+    return f", also with other processes: load {numbers.significant(load)} on {numbers.count(cores, 'core')} before the run"
+
+
+def limit_notices(rows: Sequence[Mapping[str, Any]], environment: Mapping[str, Any] | None = None) -> list[str]:
     """Two sentences on the client-limited configurations, for each kind of limit; nothing where there is none."""
     notices = []
     for kind in LIMIT_KINDS:
         same = [row for row in rows if limit_kind(row) == kind]
         found = sorted(filter(is_limited, same), key=lambda row: row["client_busy"], reverse=True)
         if found:
-            engine = f"{found[0]['engine_kind']} " if len(same) < len(rows) else ""
-            where = (
-                "" if len(rows) == 1 else f" in {len(found)} of {numbers.count(len(same), f'{engine}configuration')}"
-            )
-            said = limit_says(found[0]).replace(" (", f"{where} (" + ("up to " if len(found) > 1 else ""))
-            notices.append(f"{said}. {limit_remedy(found)}")
+            where = _where(len(found), same, rows)
+            said = limit_says(found[0], environment, where, "up to " if len(found) > 1 else "")
+            notices.append(f"{said}. {limit_remedy(found, environment)}")
     return notices
+
+
+def _where(found: int, same: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
+    """` in 2 of 3 wire configurations`; nothing where it is the only one, or each one of its engine."""
+    engine = f"{same[0]['engine_kind']} " if len(same) < len(rows) else ""
+    if len(rows) == 1 or len(same) == 1:
+        return f" with {engine.strip()}" if engine and limit_kind(same[0]) == "client_busy" else ""
+    each = "both" if len(same) == 2 else f"all {len(same)}"
+    return (
+        f" in {each} {engine}configurations"
+        if found == len(same)
+        else f" in {found} of {len(same)} {engine}configurations"
+    )
 
 
 def of_its_ceiling(row: Mapping[str, Any]) -> str:

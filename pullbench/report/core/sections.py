@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from pullbench.model import factor_words
 from pullbench.model.calibration import KEY
+from pullbench.model.factor_words import factor_text
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
@@ -41,6 +43,7 @@ PILLS = {
     "partly": ("warn", "met in part"),
     "missed": ("bad", VERDICT_WORDS["missed"]),
     "not_shown": ("open", VERDICT_WORDS["not_shown"]),
+    "no_slo": ("open", "no SLO"),
     "failed": ("bad", "failed"),
     "faster": ("good", "faster"),
     "slower": ("warn", "slower"),
@@ -80,14 +83,14 @@ def factor_contents(row: Mapping[str, Any], factors: Sequence[str]) -> list[obje
 
 
 def factor_title(factor: str) -> str:
-    """A factor at the head of a column: `Proxy cache`."""
-    return factor.replace("_", " ").capitalize()
+    """A factor at the head of a column: `Mirror cache`."""
+    return factor_words.factor_title(factor).capitalize()
 
 
 def the_same_in_all(table: pd.DataFrame, *varying: str) -> str:
-    """The factors that have one value in a table, with it: `engine wire, registry up`; nothing where all vary."""
+    """The factors that have one value in a table, in words: `wire, eu, without a proxy`; nothing where all vary."""
     same = [name for name in FACTORS if name not in varying]
-    return ", ".join(f"{name.replace('_', ' ')} {table[name].iloc[0]}" for name in same)
+    return ", ".join(filter(None, (factor_text(name, table[name].iloc[0]) for name in same)))
 
 
 def comparisons(

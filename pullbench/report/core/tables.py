@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pullbench.errors import ErrorCode
+from pullbench.model.factor_words import factor_text
 from pullbench.model.plan import FACTORS
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import NO_ROUTE, remedy
@@ -39,7 +40,16 @@ _OF_PULLS = (
     *("block", "ok", "latency_s", "duration_s", "bytes", "attempts", "layers_cached"),
     *(f"{phase}_s" for phase in PHASES),
 )
-_OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
+_OF_TRIALS = (
+    "block",
+    "wall_s",
+    "pulls",
+    "succeeded",
+    "throughput_bytes_per_s",
+    "client_busy",
+    "client_limit",
+    "proxy_cache_found",
+)
 """What a configuration's numbers need of its pulls and trials."""
 Rows = Mapping[str, NDArray[Any]]
 """Columns by name."""
@@ -51,7 +61,7 @@ CELL_COLUMNS = [
     *("wall_per_pull_s", "wall_per_pull_low_s", "wall_per_pull_high_s"),
     *("images_per_s", "images_per_s_low", "images_per_s_high"),
     *("throughput_bytes_per_s", "throughput_low_bytes_per_s", "throughput_high_bytes_per_s"),
-    *("bytes", "retried", "found_cached", "proxy_other", "proxy_unshown", "client_busy"),
+    *("bytes", "retried", "found_cached", "proxy_other", "proxy_unshown", "client_busy", "client_limit"),
 ]
 
 
@@ -62,7 +72,7 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
     which any did. `images_per_s` is its inverse. A phase's share is the median over successful pulls of its part of the
     pull's duration; NaN where the engine does not report it. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
-    was not as the configuration says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst trial's.
+    was not as the configuration says, `proxy_unshown` those where nothing showed it. `client_busy` and `client_limit` are the worst trial's.
     """
     trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
     rows = [cell | _cell(cell, pulls_of.of(cell), trials_of.of(cell)) for cell in trials_of.cells()]
@@ -107,8 +117,18 @@ def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
         "retried": int((pulls["attempts"] > 1).sum()),
         "found_cached": int((pulls["layers_cached"][ok] > 0).sum()) if cell["cache"] == "cold" else 0,
         **_proxy_cache(cell, trials["proxy_cache_found"]),
-        "client_busy": _number(pd.Series(trials["client_busy"]).max()),
+        **_client_limit(trials["client_busy"], trials["client_limit"]),
     }
+
+
+def _client_limit(busy: NDArray[Any], limits: NDArray[Any]) -> dict[str, Any]:
+    """How near the worst trial came to the client's ceiling, and what the limit was."""
+    known = np.asarray(pd.Series(busy), dtype=np.float64)
+    if not len(known) or np.isnan(known).all():
+        return {"client_busy": math.nan, "client_limit": None}
+    worst = int(np.nanargmax(known))
+    limit = limits[worst]
+    return {"client_busy": float(known[worst]), "client_limit": limit if isinstance(limit, str) else None}
 
 
 def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
@@ -236,13 +256,9 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def label(row: Mapping[str, Any], factors: list[str]) -> str:
-    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`; a proxy cache of `any` is left out."""
-    words = {name: str(row[name]) for name in factors}
-    if "concurrency" in words:
-        words["concurrency"] = f"concurrency {words['concurrency']}"
-    if "proxy_cache" in words and len(words) > 1:
-        words["proxy_cache"] = "" if words["proxy_cache"] == "any" else f"{words['proxy_cache']} proxy cache"
-    return " · ".join(filter(None, words.values()))
+    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`; a mirror cache of `any` is left out."""
+    words = [str(row[name]) if name == "proxy" else factor_text(name, row[name]) for name in factors]
+    return " · ".join(filter(None, words)) or " · ".join(str(row[name]) for name in factors)
 
 
 def configuration(
@@ -257,12 +273,12 @@ def configuration(
     way = f"from {cell['registry']}" if "registry" in factors else ""
     if "proxy" in factors or cell["proxy"] != DIRECT:
         way += " without a proxy" if cell["proxy"] == DIRECT else f" through {cell['proxy']}"
-    way += "" if cell["proxy_cache"] == "any" else f" ({cell['proxy_cache']} proxy cache)"
+    way += "" if cell["proxy_cache"] == "any" else f", {factor_text('proxy_cache', cell['proxy_cache'])}"
     words += [way.strip()] if way else []
     words += [str(cell["platform"])] if "platform" in factors else []
-    words += [] if cell["cache"] == "cold" and "cache" not in factors else [f"{cell['cache']} cache"]
-    words += [] if cell["auth"] == "persisted" else [f"auth {cell['auth']}"]
-    return ", ".join(words) or f"{cell['engine']}, concurrency {cell['concurrency']}"
+    words += [] if cell["cache"] == "cold" and "cache" not in factors else [factor_text("cache", cell["cache"])]
+    words += [factor_text("auth", cell["auth"])]
+    return ", ".join(filter(None, words)) or f"{cell['engine']}, concurrency {cell['concurrency']}"
 
 
 def errors(stored: StoredRun, cells: Sequence[Mapping[str, Any]] | None = None) -> pd.DataFrame:
@@ -346,6 +362,17 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
         for reason, out in groups.items()
     ]
     return pd.DataFrame(rows, columns=["reason", "count", "example"])
+
+
+_MIRROR_STATES = ("warm", "any", "cold")
+"""Of the states of a mirror's cache that were measured, the first is that of everyday pulls: `any` warms up during a run."""
+
+
+def in_everyday_mirrors(table: pd.DataFrame) -> pd.DataFrame:
+    """The configurations of a table whose mirror is as in everyday pulls: its cache's state is nobody's choice."""
+    rank = table["proxy_cache"].map(_MIRROR_STATES.index)
+    usual: pd.DataFrame = table[rank == rank.groupby(table["proxy"]).transform("min")]
+    return usual
 
 
 def best(table: pd.DataFrame) -> Any:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pullbench.model.factor_words import factor_title
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, plain_row_of
 from pullbench.report.core import numbers, tables
@@ -97,9 +98,10 @@ def overview(table: pd.DataFrame) -> Html:
     failed = len(table) - len(shown)
     caption = (
         f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
-        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval. Hollow mark: "
-        "seconds per image with all workers together, 1 / (images/s)."
+        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Filled mark: p50 with its 95% interval."
     )
+    if (rows["concurrency"] > 1).any():
+        caption += " Empty mark: seconds per image with all workers together, 1 / (images/s)."
     if len(shown) > len(rows):
         caption += f" {len(shown) - len(rows)} slower configurations are only in the table."
     if failed:
@@ -122,9 +124,10 @@ def _draw_overview(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: 
     for place, row in enumerate(records(rows)):
         colour, marker = series_style(engines.index(row["engine"]))
         both = [row["wall_per_pull_s"], row["median_s"]]
-        ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
         _interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
-        ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
+        if row["concurrency"] > 1:  # else it is the pull's time, and what lies between two pulls
+            ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
+            ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
         ax.plot(both[1:], [place], color=colour, marker=marker, linestyle="none")
     short = [name.replace("concurrency ", "c=") for name in names]  # the axis keeps room for its ticks
     _named_rows(ax, short if sheet.narrow else names, len(rows))
@@ -192,7 +195,7 @@ def contrast(table: pd.DataFrame) -> Html:
         f"for everything else that of a pull. {_significant_contrasts(len(sure), len(rows))}"
     )
     if not bounded.all():
-        caption += " A hollow mark has too few repetitions for an interval."
+        caption += " An empty mark has too few repetitions for an interval."
     listed = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
     return drawn(
         "contrast",
@@ -200,7 +203,7 @@ def contrast(table: pd.DataFrame) -> Html:
         f"Dots with intervals: {listed}.",
         caption,
         lambda sheet: _ratio_rows(sheet, rows, names, series, label="takes this many times as long"),
-        legend=legend([(factor.replace("_", " "), index) for index, factor in enumerate(factors)]),
+        legend=legend([(factor_title(factor), index) for index, factor in enumerate(factors)]),
     )
 
 

@@ -143,15 +143,10 @@ def panel(checks: pd.DataFrame) -> Html:
     names = list(dict.fromkeys(finding.check for finding in findings))
     places = _joined(group_findings(findings))
     shown = sorted(sorted(places, key=lambda place: _GRAVITY.index(place.status))[:_MOST_PLACES], key=places.index)
-    bad = [
-        f"{check} of {place.name} is {_WORDS[status][0]}"
-        for place in shown
-        for check in names
-        if (status := _status(place, check)) in (Status.FAIL, Status.ERROR, Status.WARN)
-    ]
+    bad = _by_status(shown, names)
     caption = f"{numbers.count(len(findings), 'finding')} in {numbers.count(len(names), 'check')}. "
-    caption += f"To fix: {'; '.join(bad[:6])}." if bad else "Every check that applies passed."
-    caption += " The word is the result of the worst target; an empty field has nothing to check."
+    caption += f"{'; '.join(bad)}." if bad else "Every check that applies passed."
+    caption += " A field has the worst result of its column; an empty one has nothing to check."
     if len(places) > len(shown):
         caption += f" {len(places) - len(shown)} more targets, none worse, are in the table."
     return drawn(
@@ -172,6 +167,19 @@ def _joined(places: Sequence[FindingGroup]) -> list[FindingGroup]:
         return list(places)
     local = FindingGroup(name="this machine", findings=tuple(finding for place in single for finding in place.findings))
     return [*(place for place in places if len(checks[place.name]) > 1), local]
+
+
+_COUNTED = {Status.FAIL: "failure", Status.ERROR: "error", Status.WARN: "warning"}
+
+
+def _by_status(places: Sequence[FindingGroup], names: Sequence[str]) -> list[str]:
+    """`1 warning: docker-daemon`: the checks of each kind of trouble, the worst first."""
+    said = []
+    for status, word in _COUNTED.items():
+        found = [name for name in names if any(_status(place, name) is status for place in places)]
+        if found:
+            said.append(f"{numbers.count(len(found), word)}: {numbers.first_few(found)}")
+    return said
 
 
 def _status(place: FindingGroup, check: str) -> Status | None:

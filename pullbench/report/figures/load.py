@@ -17,7 +17,6 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.break_even import configuration_name
 from pullbench.report.run.concurrency import Curve, curve_of
 from pullbench.report.stress.steps import Stressed
 
@@ -99,7 +98,7 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
     if any(curve.scaling.recommended is not None for curve in curves):
         said += " Ring: the recommended concurrency."
     if any(curve.scaling.knee_low is not None for curve in curves):
-        said += " Bar at the bottom: 95% interval of the saturation point."
+        said += " Bar at the bottom: 95% interval of the saturation point (knee)."
     if any(curve.scaling.law is not None for curve in curves):
         said += " Dashed: the fitted universal scalability law."
     if panels > 1:
@@ -437,7 +436,7 @@ def break_even(table: pd.DataFrame) -> Html:
     if known.empty:
         return Html()
     shown, factors = known.head(_MOST_PANELS), varying(known)
-    rows = [(configuration_name(row, factors), row) for row in records(shown)]
+    rows = [(label(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
     caption += " The cache pays where the lines cross; band: the 95% interval of that."
@@ -447,7 +446,7 @@ def break_even(table: pd.DataFrame) -> Html:
     listed = "; ".join(f"{name}: {row['says']}".removeprefix(": ") for name, row in rows)
     return drawn(
         "break-even",
-        "Time of all pulls of one image, through a cold cache and without a proxy",
+        "Time of all pulls of one image, through a cold mirror cache and without a proxy",
         f"Two rising lines a panel. {listed}.",
         caption,
         lambda sheet: _draw_break_even(sheet, rows),

@@ -44,8 +44,8 @@ def _timeline_caption(table: pd.DataFrame, broken: pd.DataFrame, every: int) -> 
     failed = int(table["failed"].sum())
     said = (
         f"{numbers.count(len(table), 'trial')} in {numbers.seconds(table['at_s'].max())}, every configuration once a "
-        "repetition in random order. 1× is the typical time of the same configuration. When dots leave 1× together, the "
-        "network or the registry changed during the run. "
+        "repetition in random order. 1× is the typical time of the same configuration. If the dots of all configurations move "
+        "away from 1× at the same time, the network or the registry changed. "
     )
     said += (
         f"Crosses: {numbers.count(len(broken), 'trial')} with {numbers.count(failed, 'failed pull')}, warm-up included, "

@@ -1,14 +1,14 @@
 """What to do after a run, the most pressing first."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pullbench.model.factor_words import factor_text
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.best import choose, said_of_a_tie
-from pullbench.report.run.break_even import configuration_name
 from pullbench.report.run.concurrency import Curve, curve_of, curve_says, undecided
 from pullbench.report.run.phases import LARGE, PullPhases
 from pullbench.stats.break_even import Payback
@@ -21,6 +21,8 @@ _CACHE = {
     Payback.NEVER.value: "Do not pull through {}",
 }
 _HURTS_ALL = ("drift", "few_blocks")
+_ONE_LAYER = 0.5
+"""A layer from this share of its image on is named: splitting or shrinking others changes little."""
 """Warnings of the whole run that bear on every recommendation."""
 
 
@@ -41,7 +43,7 @@ def advice(
     phases: Sequence[PullPhases],
 ) -> list[Advice]:
     """What to fix, what to set and what to measure again; the arguments are those of the report's other sections."""
-    return [
+    found = [
         *_resume(stored),
         *_checks(stored.checks),
         *_failures(stored),
@@ -50,6 +52,7 @@ def advice(
         *_cache(paid),
         *_again(warnings),
     ]
+    return [replace(entry, why=f"{entry.why.rstrip('.')}.") for entry in found]
 
 
 def _resume(stored: StoredRun) -> Iterator[Advice]:
@@ -89,23 +92,35 @@ def _phase(phases: Sequence[PullPhases]) -> Iterator[Advice]:
         main = found.main
         if main is None or main.share < LARGE or not found.unpacks:
             continue
-        share, rest = f"{main.share:.0%}", numbers.seconds(max(0.0, found.median_s - main.seconds))
+        share, took = f"{main.share:.0%}", numbers.seconds(found.median_s)
         if main.name == "extract":
+            rest = numbers.seconds((1 - round(main.share, 2)) * found.median_s)
             yield Advice(
                 what=f"Make unpacking cheaper ({found.engine})",
-                why=f"it is {share} of a pull. Fewer or smaller layers, zstd layers, or a faster disk and CPU reduce it; a "
-                f"faster registry or network can save at most the other {rest}",
+                why=f"it is {share} of the {took} of a pull. {_layers(found)} or a faster disk and CPU reduce it. "
+                f"A faster registry or network can save at most the other {rest}.",
             )
         elif main.name == "download":
             yield Advice(
                 what=f"Make the download faster ({found.engine})",
-                why=f"it is {share} of a pull: a nearer registry or mirror, smaller images, or more bandwidth reduce it",
+                why=f"it is {share} of the {took} of a pull. A nearer registry or mirror, smaller images, or more bandwidth reduce it.",
             )
         else:
             yield Advice(
                 what=f"Look at the registry's API ({found.engine})",
-                why=f"{share} of a pull is spent before the first layer: on login, manifests or waiting for them",
+                why=f"{share} of a pull is spent before the first layer: on login, manifests or waiting for them.",
             )
+
+
+def _layers(found: PullPhases) -> str:
+    """What to change about the layers: the one that is most of the image, where there is such a one."""
+    if not found.layers:
+        return "Fewer or smaller layers, zstd layers,"
+    largest, whole = max(found.layers), sum(found.layers)
+    if len(found.layers) > 1 and largest < _ONE_LAYER * whole:
+        return "Fewer or smaller layers, zstd layers,"
+    where = f"The largest layer has {numbers.size(largest)} of {numbers.size(whole)}, and a layer unpacks on one core."
+    return f"{where} A smaller one, zstd,"
 
 
 def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) -> Iterator[Advice]:
@@ -114,13 +129,9 @@ def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]
     curve = None if choice is None else curve_of(curves, choice.cell)
     if choice is None or curve is None:
         return
-    if undecided(curve.scaling):
-        yield Advice(
-            what="Measure again to choose a concurrency",
-            why=curve_says(curve) if choice.is_clear else said_of_a_tie(choice),
-        )
-    if curve.scaling.recommended is not None:
-        place = tables.label(choice.cell, [name for name in tables.varying(choice.chosen) if name != "concurrency"])
+    if undecided(curve.scaling) or curve.scaling.recommended is not None:
+        named = [name for name in tables.varying(choice.chosen) if name != "concurrency"]
+        place = ", ".join(filter(None, (factor_text(name, choice.cell[name]) for name in named)))
         agrees = curve.scaling.recommended == choice.cell["concurrency"]
         what = f"Use concurrency {choice.cell['concurrency']}"
         why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(choice)
@@ -136,7 +147,7 @@ def _cache(paid: pd.DataFrame) -> Iterator[Advice]:
         if mine["what"].nunique() == 1:
             longest = records(mine.loc[[mine["pulls"].fillna(0.0).idxmax()]])[0]
             varying = tables.varying(mine)
-            where = f"with {configuration_name(longest, varying)} it " if varying else "it "
+            where = f"with {tables.label(longest, varying)} it " if varying else "it "
             yield Advice(what=longest["what"].format(proxy), why=f"{where}{longest['says']}")
 
 

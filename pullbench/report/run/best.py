@@ -3,31 +3,37 @@
 Best means one thing in headline, tables and console: the most images/s: a trial's pulls divided by its wall time.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from pullbench.model.capability import CAPABILITIES
+from pullbench.model.factor_words import factor_text
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, limit_kind
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.contrasts import wall_blocks
+from pullbench.report.run.phases import PullPhases, a_pull_takes
 from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired, more_repetitions
 from pullbench.stats.summary import MIN_BLOCKS
 
 ENOUGH_BLOCKS = 5
 _SHARED = ("engine_kind", "platform", "cache")
 """What contenders have in common: another value of these is other work, not a faster way to the same result."""
+_MOST_REPETITIONS = 50
+"""Nobody measures more repetitions than this to tell two configurations apart."""
 
 
 def contenders(stored: StoredRun, cells: pd.DataFrame) -> pd.DataFrame:
-    """The configurations among which one can be chosen: engines that do the same work, one platform, one cache state.
+    """The configurations among which one can be chosen: engines that do the same work, one platform, one state of each cache.
 
     The engines are those that unpack into a store, as users' clients do, where there are any, else one kind; the platform
-    is this machine's; the cache cold. Other engines or platforms do other work, which is no faster way to the same result.
+    is this machine's; the client's cache cold, and a mirror's warm. Other engines or platforms do other work, which is no
+    faster way to the same result; and nobody chooses the state of a mirror's cache.
     """
     kinds = list(cells["engine_kind"].unique())
     stores = [kind for kind in kinds if CAPABILITIES[kind].has_store]
@@ -35,7 +41,7 @@ def contenders(stored: StoredRun, cells: pd.DataFrame) -> pd.DataFrame:
     for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
         some = chosen[chosen[column] == wanted]
         chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
-    return chosen
+    return tables.in_everyday_mirrors(chosen)
 
 
 def images_per_s(row: Mapping[str, Any]) -> str:
@@ -102,12 +108,18 @@ def _simplest(tied: pd.DataFrame) -> Any:
     return tied.index[effort.index(min(effort))]
 
 
-def best_title(cells: pd.DataFrame, choice: Choice | None) -> str:
-    """The configuration to use in a few words, or that there is none."""
+def best_title(cells: pd.DataFrame, choice: Choice | None, phases: Sequence[PullPhases]) -> str:
+    """The configuration to use in a few words, or that there is none; where nothing can be chosen, how long a pull takes."""
     if choice is None:
         return "No configuration was free of failures"
+    of_cell = [each for each in phases if each.engine == choice.cell["engine"]]
+    if len(choice.chosen) == 1 and of_cell:
+        return a_pull_takes(of_cell[0])
     name = tables.configuration(choice.cell, _factors(cells, choice.chosen))
-    return f"{numbers.significant(choice.cell['images_per_s'])} images/s with {name}"
+    rate = f"{numbers.significant(choice.cell['images_per_s'])} images/s"
+    if any(answer.verdict == ComparisonVerdict.INCONCLUSIVE for answer in choice.unclear):
+        return f"Inconclusive: use {name}, {rate}"
+    return f"{rate} with {name}"
 
 
 def said_of_a_tie(choice: Choice) -> str:
@@ -117,12 +129,14 @@ def said_of_a_tie(choice: Choice) -> str:
 
 
 def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[str]:
-    """The configuration to use with its rate, and how sure that is; or why there is none."""
+    """The configuration to use with its rate, and how sure that is; or why there is none. Nothing where there is no choice."""
     if choice is None:
         chosen = contenders(stored, cells)
         return [
             f"No configuration{_shared(cells, chosen)} was free of failures{_most_often(stored, chosen)}. None can be recommended."
         ]
+    if len(choice.chosen) == 1:
+        return []
     name = tables.configuration(choice.cell, _factors(cells, choice.chosen))
     rate = f"{images_per_s(choice.cell)}, p50 {numbers.seconds(choice.cell['median_s'])}."
     if choice.is_clear:
@@ -149,7 +163,7 @@ def _tie(choice: Choice, name: str) -> str:
     else:
         names, which = numbers.count(len(tied), "configuration"), "simplest"
         if len(tied) == 2:
-            names = " and ".join(f"“{tables.configuration(row, varying)}”" for row in tied)
+            names = " and ".join(tables.configuration(row, varying) for row in tied)
     if varying != ["concurrency"] and len(tied) > 2:
         names = f"the {'' if len(tied) == len(choice.chosen) else 'fastest '}{names}"
     if all(answer.verdict == ComparisonVerdict.NO_DIFFERENCE for answer in choice.unclear):
@@ -158,14 +172,27 @@ def _tie(choice: Choice, name: str) -> str:
 
 
 def _needs(choice: Choice) -> Iterator[str]:
-    """How many more repetitions would tell the inconclusive ones apart."""
+    """What would tell the inconclusive ones apart: more repetitions, or a larger machine where this one was the limit."""
     unclear = [answer for answer in choice.unclear if answer.verdict == ComparisonVerdict.INCONCLUSIVE]
+    if not unclear:
+        return
+    limited = [row for row in records(choice.tied) if is_limited(row)]
+    if limited:
+        levels = sorted({int(row["concurrency"]) for row in limited})
+        at = (
+            f" at concurrency {numbers.listed(list(map(str, levels)))}"
+            if choice.tied["concurrency"].nunique() > 1
+            else ""
+        )
+        yield f"This machine was the limit{at}: to learn more, repeat from a larger machine."
+        return
     more = [more_repetitions(answer) for answer in unclear]
-    known = [each for each in more if each is not None]
-    if unclear and len(known) == len(more):
-        yield f"About {numbers.count(max(known), 'more repetition')} would tell."
-    elif unclear:
-        yield "More than 1,000 more repetitions would be needed to tell."
+    known = [each for each in more if each is not None and each <= _MOST_REPETITIONS]
+    if len(known) == len(more):
+        verb = "is" if max(known) == 1 else "are"
+        yield f"About {numbers.count(max(known), 'more repetition')} {verb} needed to decide."
+    else:
+        yield "The times vary too much to decide: measure on a quieter machine and network."
 
 
 def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
@@ -177,9 +204,8 @@ def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
 
 def _shared(cells: pd.DataFrame, chosen: pd.DataFrame) -> str:
     """` with docker, cold cache`: what all contenders share, where not every configuration of the run has it."""
-    words = {"cache": "{} cache"}
     values = [
-        words.get(name, "{}").format(" or ".join(map(str, chosen[name].unique())))
+        factor_text(name, " or ".join(map(str, chosen[name].unique())))
         for name in _SHARED
         if cells[name].nunique() > chosen[name].nunique()
     ]
@@ -193,23 +219,27 @@ def _most_often(stored: StoredRun, chosen: pd.DataFrame) -> str:
 
 
 def _lead(choice: Choice) -> Iterator[str]:
-    """By how much the best leads the next on the same route, and the best other route."""
+    """By how much the best leads the next on the same route, and the best other route: the faster of the two first."""
     cell, rivals = choice.cell, choice.chosen.drop(index=choice.place)
     same_route = (rivals["registry"] == cell["registry"]) & (rivals["proxy"] == cell["proxy"])
+    found: list[tuple[float, str]] = []
     for title, others in (("The best other route", rivals[~same_route]), ("The next", rivals[same_route])):
         second = tables.best(others)
         if second is not None:
             name = tables.configuration(records(rivals.loc[[second]])[0], tables.varying(choice.chosen))
-            yield from _lead_over(choice.answers[second], f"{title} ({name})")
+            rate = float(rivals.loc[second, "images_per_s"])
+            start = f"{title} ({name}): {numbers.significant(rate)} images/s"
+            found += [(-rate, said) for said in _lead_over(choice.answers[second], start)]
         elif len(others):
-            yield f"{title} had failures."
+            found.append((math.inf, f"{title} had failures."))
+    yield from (said for _, said in sorted(found))
 
 
 def _lead_over(answer: Comparison, second: str) -> Iterator[str]:
-    """How another compares with the best: `The next (concurrency 4) reaches 88% of it (95% CI 82%–95%).`"""
+    """How another compares with the best: `The next (concurrency 4): 72.1 images/s, 88% of that (95% CI 82%–95%).`"""
     if answer.ratio and answer.low and answer.high:
         share, low, high = map(numbers.percent, (answer.ratio, answer.low, answer.high))
-        yield f"{second} reaches {share} of it (95% CI {low}–{high})."
+        yield f"{second}, {share} of that (95% CI {low}–{high})."
 
 
 def reservations(choice: Choice | None) -> list[str]:

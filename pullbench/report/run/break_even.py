@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import latency_s, varying
+from pullbench.report.core.tables import label, latency_s, varying
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table
 from pullbench.stats.break_even import BreakEven, Payback, break_even
 from pullbench.stats.summary import MIN_BLOCKS
@@ -24,7 +24,7 @@ COLUMNS = [
 ]
 _COLUMNS = [*FACTORS, "trial", "block", "warmup", "ok", "queued_s", "duration_s"]
 """What is read here of a pull: a copy of every column of a million pulls is large."""
-_NAMES = {"cold": "through a cold cache", "warm": "through a warm cache", DIRECT: "without a proxy"}
+_NAMES = {"cold": "through a cold mirror cache", "warm": "through a warm mirror cache", DIRECT: "without a proxy"}
 
 _Blocks = dict[int, float]
 
@@ -38,18 +38,13 @@ def break_evens(stored: StoredRun) -> pd.DataFrame:
     """
     mirrors = _mirrors(stored)
     times = _times(stored) if mirrors else {}
+    tried = _tried(stored)
     rows: list[dict[str, Any]] = []
     for key, mine in times.items():
         held = dict(zip(HELD, key, strict=True))
         for proxy in sorted({proxy for proxy, _ in mine if proxy in mirrors}):
-            rows.append(held | {"proxy": proxy} | _answer(mine, proxy))
+            rows.append(held | {"proxy": proxy} | _answer(mine, tried[key], proxy))
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def configuration_name(row: Mapping[str, Any], factors: Sequence[str]) -> str:
-    """A configuration by the factors given."""
-    words = [f"concurrency {row[name]}" if name == "concurrency" else str(row[name]) for name in factors]
-    return " · ".join(words)
 
 
 def _mirrors(stored: StoredRun) -> set[str]:
@@ -74,42 +69,86 @@ def _times(stored: StoredRun) -> dict[tuple[Any, ...], dict[tuple[str, str], _Bl
     return by_setting
 
 
-def _answer(times: Mapping[tuple[str, str], _Blocks], proxy: str) -> dict[str, Any]:
-    parts = {"cold": times.get((proxy, "cold")), "warm": times.get((proxy, "warm")), DIRECT: times.get((DIRECT, "any"))}
+def _tried(stored: StoredRun) -> dict[tuple[Any, ...], set[tuple[str, str]]]:
+    """By all other factors: the proxies and states of their store that the run pulled through, whatever came of it."""
+    found: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
+    for row in records(measured(stored.trials)[list(FACTORS)].drop_duplicates()):
+        found.setdefault(tuple(row[name] for name in HELD), set()).add((row["proxy"], row["proxy_cache"]))
+    return found
+
+
+def _answer(times: Mapping[tuple[str, str], _Blocks], tried: Collection[tuple[str, str]], proxy: str) -> dict[str, Any]:
+    places = {"cold": (proxy, "cold"), "warm": (proxy, "warm"), DIRECT: (DIRECT, "any")}
+    parts = {name: times.get(place) for name, place in places.items()}
     missing = [name for name, blocks in parts.items() if not blocks]
     if missing:
         nothing = dict.fromkeys(("cold_s", "warm_s", "direct_s", "pulls", "low", "high"), math.nan)
-        says = (
-            f"is not known: no pull {_listed([_NAMES[name] for name in missing], 'or')} succeeded in this run. "
-            "Measure `matrix.proxy_cache: [any, cold, warm]` with `direct` among `matrix.proxies`"
-        )
+        says = _why_unknown(missing, [name for name in missing if places[name] not in tried])
         return nothing | {"blocks": 0, "verdict": "not_measured", "says": says}
     found = break_even(parts["cold"] or {}, parts["warm"] or {}, parts[DIRECT] or {})
     known = {name: math.nan if value is None else value for name, value in dataclasses.asdict(found).items()}
     return known | {"verdict": found.verdict.value, "says": _says(found)}
 
 
+def _why_unknown(missing: Sequence[str], absent: Sequence[str]) -> str:
+    """What a run lacks, and what to measure: pulls that it did not plan, or else pulls that did not succeed."""
+    if absent:
+        names = _listed([_NAMES[name] for name in absent], "or")
+        return (
+            f"is not known: this run has no pulls {names}. "
+            "Measure `matrix.proxy_cache: [any, cold, warm]` with `direct` among `matrix.proxies`"
+        )
+    names = _listed([_NAMES[name] for name in missing], "or")
+    failed = "succeeded" if list(missing) == [DIRECT] else "succeeded with its cache in that state"
+    return f"is not known: no pull {names} {failed}"
+
+
 def _says(found: BreakEven) -> str:
     saved = f"{numbers.seconds(abs(found.direct_s - found.warm_s))} a pull"
-    first = found.cold_s - found.warm_s
     match found.verdict:
         case Payback.AT_ONCE:
-            return (
-                f"pays from the first pull on: a warm cache saves {saved}, and a cold one is not slower than no proxy"
-            )
+            return f"pays from the first pull on: a warm mirror cache saves {saved}, and a cold one is not slower than no proxy"
         case Payback.AFTER:
-            span = (
-                f"95% interval {numbers.significant(found.low or 0.0, 2)}–{numbers.significant(found.high or 0.0, 2)}"
-            )
             return (
-                f"pays after {numbers.significant(found.pulls or 0.0, 2)} pulls of an image ({span}). The first, cold pull costs "
-                f"{numbers.seconds(first)} more; each warm pull saves {numbers.seconds(abs(found.direct_s - found.warm_s))}"
+                f"{_pays_from(dataclasses.asdict(found))}. Through the mirror, the first pull takes {numbers.seconds(found.cold_s)} in place "
+                f"of {numbers.seconds(found.direct_s)}, and each later one {numbers.seconds(found.warm_s)}"
             )
         case Payback.NEVER:
-            return f"does not pay: a warm cache takes {saved} longer than no proxy"
+            return f"does not pay: a warm mirror cache takes {saved} longer than no proxy"
         case Payback.NOT_SHOWN:
             return "is inconclusive: the difference between a warm pull and one without a proxy is not significant; use more repetitions"
     return f"is not known: {found.blocks} of the {MIN_BLOCKS} repetitions needed have all three"
+
+
+def pays_line(found: pd.DataFrame, cell: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Whether each mirror pays, a sentence each, where the run measured that: of the configuration given, else of the first."""
+    said = []
+    for proxy, mine in found[found["verdict"] != "not_measured"].groupby("proxy", sort=False):
+        same = (
+            mine if cell is None else mine[(mine[HELD] == pd.Series({name: cell[name] for name in HELD})).all(axis=1)]
+        )
+        row = records((same if len(same) else mine).head(1))[0]
+        said.append(f"{proxy} {_short(row)}.")
+    return tuple(said)
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    """The first clause of what is known."""
+    return str(row["says"]).partition("; ")[0].partition(". ")[0]
+
+
+def _pays_from(found: Mapping[str, Any]) -> str:
+    """`pays from the 2nd pull of an image (break-even 1.7, 95% CI 1.1–2.5)`: the first pull that is beyond the break-even."""
+    number = math.floor(found["pulls"]) + 1
+    span = "–".join(numbers.significant(found[end] or 0.0, 2) for end in ("low", "high"))
+    even = numbers.significant(found["pulls"], 2)
+    return f"pays from the {_ordinal(number)} pull of an image (break-even {even}, 95% CI {span})"
+
+
+def _ordinal(number: int) -> str:
+    """`2nd`, `11th`."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def _listed(names: list[str], last: str) -> str:
@@ -123,7 +162,7 @@ def payback(found: pd.DataFrame) -> Html:
     known = found[found["verdict"] != "not_measured"]
     silent = found[found["verdict"] == "not_measured"]
     notes = [
-        paragraph(marked(f"When the mirror {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
+        paragraph(marked(f"When the mirror `{', '.join(dict.fromkeys(mine['proxy']))}` pays {says}."), kind="note")
         for says, mine in silent.groupby("says", sort=False)
     ]
     if known.empty:
@@ -132,18 +171,24 @@ def payback(found: pd.DataFrame) -> Html:
     columns = [
         Column(title="Configuration", setting=True),
         Column(
-            title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over repetitions"
+            title="Cold mirror",
+            number=True,
+            hint="a pull of an image that the cache has never seen; mean over repetitions",
         ),
-        Column(title="Warm", number=True, hint="a pull of an image that the cache has"),
+        Column(title="Warm mirror", number=True, hint="a pull of an image that the cache has"),
         Column(title="No proxy", number=True, hint="the same pull without a proxy"),
-        Column(title="Pays after", number=True, hint="pulls of one image: (cold - warm) / (no proxy - warm)"),
+        Column(
+            title="Break-even",
+            number=True,
+            hint="pulls of one image, the first included: (cold - warm) / (no proxy - warm)",
+        ),
         Column(title="95% interval", number=True, hint="Fieller's interval over repetitions"),
         Column(title="Result", prose=True),
     ]
     rows = [
         Row(
             contents=[
-                configuration_name(row, factors),
+                label(row, list(factors)),
                 *(numbers.seconds(row[name]) for name in ("cold_s", "warm_s", "direct_s")),
                 _pulls_text(row["pulls"]),
                 numbers.ratio_range(row["low"], row["high"]),

@@ -165,7 +165,7 @@ def _between(
     elif expected[0] <= low and high <= expected[1]:
         verdict, says = HOLDS, ""
     else:
-        verdict, says = CANNOT_SAY, f"the interval is across a bound of the claim; {_MORE}"
+        verdict, says = CANNOT_SAY, f"the interval is partly outside the claim; {_MORE}"
     return _row(claim, where, measures, expected, found, verdict, says)
 
 

@@ -95,7 +95,7 @@ def curve_says(curve: Curve) -> str:
     """Which concurrency to choose, how sure that is, and what a lower one would cost: a few short sentences."""
     found = curve.scaling
     if found.recommended is None:
-        return f"The saturation point is not known: {_why_none(found)}."
+        return f"The saturation point (knee) is not known: {_why_none(found)}."
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     lowest = found.levels[0].concurrency
     chosen = f"Concurrency {at.concurrency}"
@@ -103,10 +103,9 @@ def curve_says(curve: Curve) -> str:
         end = (
             "The scalability law has its peak about there."
             if at_peak(found)
-            else "The rate still rises there: measure a higher concurrency."
+            else f"It is the highest {_measured(curve)}; a higher one may be better."
         )
-        which = f", the highest {_measured(curve)}," if curve.left_out else ", the highest measured,"
-        said = f"{chosen}{which} gives {_gain(at)} the images/s of concurrency {lowest}. {end}"
+        said = f"{chosen} gives {_gain(at)} the images/s of concurrency {lowest}. {end}"
     elif found.knee == lowest:
         said = f"{chosen} is enough. {_beyond(found)}"
     else:
@@ -184,7 +183,7 @@ def _cost(found: Scaling) -> str:
         return ""
     cost = found.costs[-1]
     if cost.low is not None and cost.low <= 0:
-        return f" Concurrency {cost.concurrency} may be as good: the difference is not significant."
+        return f" Concurrency {cost.concurrency} may be as good: its loss is not significant."
     span = (
         ""
         if cost.low is None or cost.high is None
@@ -204,12 +203,15 @@ def recommendations(found: Sequence[Curve]) -> Html:
     if not found:
         return Html()
     if len(found) == 1:
-        law = paragraph(f"Universal scalability law: {law_says(found[0])}.", kind="note")
+        law = paragraph(f"Universal scalability law: {law_says(found[0])}.", kind="note") if _has_law(found) else ""
         return join([paragraph(curve_says(found[0])), law, _levels(found)])
+    with_law = _has_law(found)
     columns = [
         Column(title="Configuration", setting=True),
         Column(
-            title="Recommended", number=True, hint="the lowest concurrency from which more gives no gain that matters"
+            title="Recommended",
+            number=True,
+            hint="the saturation point (knee): the lowest concurrency from which more gives no gain that matters",
         ),
         Column(
             title="Speed-up",
@@ -217,20 +219,29 @@ def recommendations(found: Sequence[Curve]) -> Html:
             hint="images/s compared with the lowest concurrency; 95% interval over repetitions",
         ),
         Column(title="Next lower", number=True, hint="how much of that rate the next lower concurrency loses"),
-        Column(title="Scalability law", prose=True, hint="the universal scalability law, fitted; 95% interval"),
+        *([Column(title="Scalability law", prose=True, hint=_LAW_HINT)] if with_law else []),
         Column(title="Notes", setting=True),
     ]
-    rows = [_row(curve) for curve in found[:MOST_CURVES]]
+    rows = [_row(curve, with_law=with_law) for curve in found[:MOST_CURVES]]
     left = f" {len(found) - len(rows)} more are in `pullbench show --json`." if len(found) > len(rows) else ""
     caption = f"Recommended concurrency of {numbers.count(len(found), 'configuration')}.{left}"
     return join([table(columns, rows, caption=caption), _levels(found[:MOST_CURVES])])
 
 
-def _row(curve: Curve) -> Row:
+_LAW_HINT = "the universal scalability law, fitted; 95% interval"
+
+
+def _has_law(found: Sequence[Curve]) -> bool:
+    """Whether some curve has levels enough for the law: nobody asked for one of two or three."""
+    return any(curve.scaling.no_law is not NoLaw.TOO_FEW_LEVELS for curve in found if curve.scaling.levels)
+
+
+def _row(curve: Curve, *, with_law: bool) -> Row:
     found = curve.scaling
+    law = [law_says(curve)] if with_law else []
     if found.recommended is None:
         empty = [numbers.NOT_KNOWN] * 3
-        return Row(contents=[curve.name, *empty, law_says(curve), curve_says(curve)])
+        return Row(contents=[curve.name, *empty, *law, curve_says(curve)])
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     less = found.costs[-1] if found.costs else None
     lost = numbers.NOT_KNOWN if less is None else f"concurrency {less.concurrency}: {_less(less)}"
@@ -240,7 +251,7 @@ def _row(curve: Curve) -> Row:
             found.recommended,
             _speedup(at, of=found.levels[0]),
             lost,
-            law_says(curve),
+            *law,
             _notes(curve),
         ]
     )
@@ -261,8 +272,8 @@ def _less(cost: Cost) -> str:
 def _notes(curve: Curve) -> str:
     found, notes = curve.scaling, []
     if found.knee is None:
-        near = "near the law's peak" if at_peak(found) else "the rate still rises"
-        notes.append(f"the highest measured: {near}")
+        near = "near the law's peak" if at_peak(found) else "higher may be better"
+        notes.append(f"the highest measured; {near}")
     elif found.knee_low != found.knee_high:
         notes.append(f"saturation point at {found.knee_low} to {found.knee_high} (95% CI)")
     if curve.left_out:
@@ -282,7 +293,9 @@ def _levels(found: Sequence[Curve]) -> Html:
         Column(title="Speed-up", number=True, hint="compared with the lowest concurrency, paired by repetition"),
         Column(title="95% interval", number=True),
         Column(title="Efficiency", number=True, hint="the speed-up divided by that of perfect scaling"),
-        Column(title="Loses", number=True, hint="of the recommended concurrency's rate"),
+        Column(
+            title="Below the recommended", number=True, hint="images/s, as a share of the recommended concurrency's"
+        ),
         Column(title="95% interval", number=True),
     ]
     rows = [_level(curve, level, named=len(found) > 1) for curve in found for level in curve.levels]

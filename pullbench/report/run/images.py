@@ -1,5 +1,7 @@
 """The pulls of one configuration by image: a median over images of different sizes describes none of them."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +9,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
-from pullbench.report.core.stored import records
+from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import by_block, latency_s
 from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table
 from pullbench.stats.summary import median_estimate
@@ -17,11 +19,33 @@ _ALIKE = 1.5
 """Images whose sizes differ by no more than this factor are of one size."""
 
 
-def image_rows(cell: Mapping[str, Any], pulls: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row an image of one configuration, as COLUMNS; `pulls` are its counted pulls.
+def largest_pulls(pulls: pd.DataFrame, platform: str) -> dict[str, float]:
+    """By image: the most that a successful pull of a platform received, by whatever engine.
 
-    `median_s` is as that of the configuration, with a 95% interval from 3 repetitions on; `size_bytes` is the most that one
-    pull of the image received. Both are NaN where no pull succeeded.
+    That is the image's size: a store that has some of its layers already receives less.
+    """
+    fine = pulls[pulls["ok"].astype(bool) & (pulls["platform"] == platform)]
+    largest = fine.groupby("image", observed=True)["bytes"].max()
+    return {str(image): float(size) for image, size in largest.dropna().items()}
+
+
+def layer_sizes(stored: StoredRun, cell: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """By image: the compressed size of each layer, as the registry of a configuration gave it before the run."""
+    facts = json.loads(stored.run.facts or "{}")
+    found = {}
+    for entry in facts.get("images", []):
+        offer = entry["platforms"].get(cell["platform"])
+        if entry["registry"] == cell["registry"] and offer is not None:
+            layers = {layer["digest"]: int(layer["size_bytes"]) for layer in offer["manifest"]["layers"]}
+            found[entry["image"]] = tuple(layers.values())
+    return found
+
+
+def image_rows(cell: Mapping[str, Any], pulls: pd.DataFrame, sizes: Mapping[str, float]) -> list[dict[str, Any]]:
+    """A row an image of one configuration, as COLUMNS; `pulls` are its counted pulls, `sizes` those of `largest_pulls`.
+
+    `median_s` is as that of the configuration, with a 95% interval from 3 repetitions on. It and `size_bytes` are NaN where no
+    pull succeeded.
     """
     rows = []
     for image, mine in pulls.groupby("image", observed=True, sort=True):
@@ -31,7 +55,7 @@ def image_rows(cell: Mapping[str, Any], pulls: pd.DataFrame) -> list[dict[str, A
             {
                 **{name: cell[name] for name in FACTORS},
                 "image": str(image),
-                "size_bytes": numbers.nan_for_none(fine["bytes"].max()),
+                "size_bytes": sizes.get(str(image), math.nan),
                 "median_s": numbers.nan_for_none(found.value),
                 "median_low_s": numbers.nan_for_none(found.low),
                 "median_high_s": numbers.nan_for_none(found.high),
@@ -60,7 +84,7 @@ def images_table(rows: Sequence[Mapping[str, Any]]) -> Html:
     columns = [
         *([Column(title="Engine")] if several else []),
         Column(title="Image", setting=True),
-        Column(title="MB", number=True, hint="the most that one pull received"),
+        Column(title="MB", number=True, hint="the image's size: the most that one pull received, by any engine"),
         Column(title="p50", number=True, hint="geometric mean of the repetitions' medians, successful pulls"),
         Column(title="95% CI", number=True, hint="Student's t over repetitions, from 3 on"),
         Column(title="Pulls", number=True),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pullbench.model.factor_words import factor_title
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
@@ -65,12 +66,20 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     """The block of the console as a list; a stress test and a calibration have a headline alone."""
     if "summary" not in document:
         return [escape_markdown(document["headline"]["sentence"], _SENTENCE)]
-    titles = {"cause": "Cause", "best": "Best", "slo": "SLO", "notes": "Notes"}
+    titles = {"cause": "Time", "best": "Best", "mirror": "Mirror", "slo": "SLO", "notes": "Notes"}
     return [
-        f"- **{title}** {escape_markdown(' '.join(document['summary'][key]), _SENTENCE)}"
+        f"- **{title}:** {_with_code(' '.join(document['summary'][key]))}"
         for key, title in titles.items()
-        if document["summary"][key]
+        if document["summary"].get(key)
     ]
+
+
+def _with_code(text: str) -> str:
+    """Sentences of ours: names in backticks stay code, and all else is escaped; a lone backtick is text."""
+    parts = text[:_SENTENCE].split("`")
+    if len(parts) % 2 == 0:
+        return escape_markdown(text, _SENTENCE)
+    return "".join(f"`{part}`" if at % 2 else escape_markdown(part, _SENTENCE) for at, part in enumerate(parts))
 
 
 def _of_run(document: Mapping[str, Any]) -> str:
@@ -144,6 +153,6 @@ def _varying(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    head = "| " + " | ".join(title.replace("_", " ") for title in titles) + " |"
+    head = "| " + " | ".join(factor_title(title) for title in titles) + " |"
     body = ["| " + " | ".join(escape_markdown(str(value)) for value in row) + " |" for row in rows]
     return [head, "|" + " --- |" * len(titles), *body]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.report.core import numbers, sections, tables
-from pullbench.report.core.client_limit import is_limited, limit_remedy
+from pullbench.report.core.client_limit import is_limited, limit_remedy, limit_short
 from pullbench.report.core.sections import (
     MOST_CELLS,
     MOST_OF_A_NAME,
@@ -45,6 +45,7 @@ from pullbench.report.run.concurrency import Curve, curves, recommendations
 from pullbench.report.run.contrasts import contrasts, places
 from pullbench.report.run.phases import PullPhases, phases_section, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
+from pullbench.report.run.served import served, served_section
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
 from pullbench.report.run.verdicts import Summary, contrast_sentence, headline, summary
@@ -54,18 +55,18 @@ _NOTES = (
     (
         "Clock",
         "A pull's time runs from its start to its last verified byte (docker: until the daemon reports it done, "
-        "unpacked). All attempts and waits are in it. Tags are resolved to digests before. Failed pulls count in success "
-        "rates and in no time.",
+        "unpacked). All attempts and waits are in it. Tags are resolved to digests before the clock starts. Failed pulls "
+        "count in success rates, but not in times.",
     ),
     (
         "p50",
         "The median of each repetition's pulls; then the geometric mean of these. The 95% interval is Student's t over the "
-        "repetitions: pulls of one repetition share their minute, so they are not independent.",
+        "repetitions: pulls of one repetition run at about the same time, so they are not independent.",
     ),
     (
         "images/s",
-        "A trial's pulls divided by its wall time. With a higher concurrency a single pull takes longer, while all are done "
-        "sooner: this number shows the whole.",
+        "A trial's pulls divided by its wall time. With a higher concurrency a single pull takes longer, while the trial "
+        "is finished earlier: images/s measures the trial.",
     ),
     ("Phases", "Median shares of a pull's duration, as the engine reports them. Download and unpacking overlap."),
     (
@@ -74,8 +75,8 @@ _NOTES = (
     ),
     (
         "Success",
-        "Wilson's interval over pulls. It assumes independent failures. Real failures cluster, so the interval is rather too "
-        "narrow. 99.9% needs at least 3,838 pulls without a failure.",
+        "Wilson's interval over pulls. It assumes independent failures. Real failures cluster, so the true interval is "
+        "wider. 99.9% needs at least 3,838 pulls without a failure.",
     ),
     (
         "SLO",
@@ -85,7 +86,7 @@ _NOTES = (
     (
         "Comparisons",
         "Ratios within the same repetition; a difference under 5% counts as none. Faster and slower are statistically "
-        "significant: if there were no difference, one this large would be seen in under 3% of runs. p is corrected (Holm) "
+        "significant: where there is no difference, at most 3.5% of comparisons report one. p is corrected (Holm) "
         "for the comparisons of one factor, and for every configuration that the best one was picked from. A side that "
         "failed more often never wins.",
     ),
@@ -183,6 +184,10 @@ class RunPage:
     def places(self) -> Html:
         """The median pull by registry and route, drawn."""
         return heat(places(self.cells))
+
+    def served(self) -> Html:
+        """Which server or cache answered the pulls of each route."""
+        return Html() if self.stored.pulls.empty else served_section(served(self.stored), self.cells)
 
     def break_even(self) -> Html:
         """When a cache has paid, drawn."""
@@ -299,8 +304,8 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     columns = [
         *factor_columns(factors),
         Column(title="p50", number=True, hint="geometric mean of the repetitions' medians, successful pulls"),
-        Column(title="images/s", number=True, hint="a trial's pulls divided by its wall time: what concurrency raises"),
         Column(title="95% CI", number=True, hint="of p50; Student's t over repetitions"),
+        Column(title="images/s", number=True, hint="a trial's pulls divided by its wall time: what concurrency raises"),
         *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
         Column(title="MB/s", number=True, hint="bytes received in a trial divided by its wall time"),
         *(Column(title=_SHARES[phase], number=True, hint=_SHARE_HINT) for phase in phases),
@@ -345,8 +350,8 @@ def _cell_row(
     contents = [
         *factor_contents(row, factors),
         median,
-        numbers.plain(row["images_per_s"]),
         numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+        numbers.plain(row["images_per_s"]),
         *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
         numbers.megabytes(row["throughput_bytes_per_s"]),
         *(numbers.whole_percent(row[f"{phase}_share"]) for phase in phases),
@@ -358,7 +363,7 @@ def _cell_row(
 
 _CHOSEN = {
     "best": "most images/s",
-    "as good": "no other is significantly faster, and this is the simplest",
+    "chosen": "no other is significantly faster, and this is the simplest",
     "highest so far": "too few repetitions to compare",
 }
 """What marks the configuration that the verdict names, and why."""
@@ -368,7 +373,7 @@ def _word(choice: Choice) -> str:
     if choice.is_clear:
         return "best"
     few = any(answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES for answer in choice.unclear)
-    return "highest so far" if few else "as good"
+    return "highest so far" if few else "chosen"
 
 
 def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
@@ -390,7 +395,7 @@ def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
         title = f"it should be {row['proxy_cache']}; no cache header and no upstream counter confirms it"
         notes.append(tag("span", words, class_="pill open", title=title))
     if is_limited(row):
-        words = f"client-limited ({row['client_busy']:.0%})"
+        words = f"client-limited ({limit_short(row)})"
         notes.append(tag("span", words, class_="pill warn", title=limit_remedy([row])))
     return notes
 
@@ -410,7 +415,9 @@ def method_notes(stored: StoredRun) -> Html:
     """How the numbers are made, and what they do not show."""
     blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "repetition")
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "repetition")
-    ordered = f"Each of {blocks} runs every configuration once, in a new random order, so that a slow minute hits all."
+    ordered = (
+        f"Each of {blocks} runs every configuration once, in a new random order, so that a slow period affects all."
+    )
     if stored.spec.get("warmup", 0):
         ordered += f" Before them, {warmup} of warm-up: stored, but not counted."
     notes = [("Repetitions", ordered), *_NOTES]

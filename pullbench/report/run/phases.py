@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from pullbench.model.capability import CAPABILITIES
+from pullbench.model.factor_words import factor_text
 from pullbench.model.plan import FACTORS
+from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share, varying
+from pullbench.report.core.tables import PHASES, best, configuration, in_cell, in_everyday_mirrors, phase_share, varying
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
-from pullbench.report.run.images import image_rows, images_say, images_table
+from pullbench.report.run.images import image_rows, images_say, images_table, largest_pulls, layer_sizes
 
 _VERBS = {"auth": "authentication", "resolve": "reading manifests", "download": "downloading", "extract": "unpacking"}
 _PLACE = ("registry", "proxy", "proxy_cache", "platform", "cache", "auth")
@@ -42,12 +44,14 @@ class PullPhases:
 
     cell: Mapping[str, Any]
     place: str
-    """Its concurrency, where the run has several."""
+    """Its concurrency and route, where the run has several."""
     pulls: int
     median_s: float
     phases: tuple[Phase, ...]
     images: tuple[Mapping[str, Any], ...] = ()
     """A row for each image of the configuration, as `images.COLUMNS`."""
+    layers: tuple[int, ...] = ()
+    """The compressed size of each layer of the only image; empty where there are several images, or none is known."""
 
     @property
     def engine(self) -> str:
@@ -88,17 +92,23 @@ def pull_phases(stored: StoredRun, cells: pd.DataFrame) -> list[PullPhases]:
         there = mine[_same_place(mine, found[0].cell)] if found else mine
         cell = _single_pull(there if len(there) else mine) or _single_pull(mine)
         if cell is not None:
-            place = f"concurrency {cell['concurrency']}" if "concurrency" in factors else ""
-            found.append(_phases_of(cell, place, measured(in_cell(stored.pulls, cell))))
+            found.append(_phases_of(stored, cell, _place(cell, factors)))
     return found
 
 
+def _place(cell: Mapping[str, Any], factors: Sequence[str]) -> str:
+    """What names the configuration in a sentence: `concurrency 4, from eu through cache`, of what varies or is unusual."""
+    named = [name for name in ("concurrency", "registry", "proxy", "platform", "cache") if name in factors]
+    usual = cell["proxy"] == DIRECT and cell["cache"] == "cold" and not factor_text("auth", cell["auth"])
+    return configuration(cell, named) if named or not usual else ""
+
+
 def _usual(cells: pd.DataFrame, platform: str) -> pd.DataFrame:
-    """The configurations of this machine's platform and of a cold cache, where there are any."""
+    """The configurations of this machine's platform, of a cold client cache and of a warm mirror, where there are any."""
     for column, wanted in (("platform", platform), ("cache", "cold")):
         some = cells[cells[column] == wanted]
         cells = some if len(some) else cells
-    return cells
+    return in_everyday_mirrors(cells)
 
 
 def _same_place(cells: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.Series:
@@ -120,8 +130,12 @@ def _single_pull(cells: pd.DataFrame) -> dict[str, Any] | None:
     return records(there.loc[[there["concurrency"].idxmin()]])[0]
 
 
-def _phases_of(cell: Mapping[str, Any], place: str, pulls: pd.DataFrame) -> PullPhases:
-    images = tuple(image_rows(cell, pulls))
+def _phases_of(stored: StoredRun, cell: Mapping[str, Any], place: str) -> PullPhases:
+    pulls = measured(in_cell(stored.pulls, cell))
+    sizes = layer_sizes(stored, cell)
+    largest = largest_pulls(stored.pulls, cell["platform"])
+    whole = {image: max(largest.get(image, 0.0), sum(layers)) for image, layers in sizes.items()}
+    images = tuple(image_rows(cell, pulls, largest | whole))
     fine = pulls[pulls["ok"].astype(bool)]
     duration_s = fine["duration_s"].to_numpy(dtype=np.float64)
     phases = []
@@ -137,6 +151,7 @@ def _phases_of(cell: Mapping[str, Any], place: str, pulls: pd.DataFrame) -> Pull
         median_s=float(cell["median_s"]),
         phases=tuple(phases),
         images=images,
+        layers=sizes[images[0]["image"]] if len(images) == 1 and images[0]["image"] in sizes else (),
     )
 
 
@@ -172,7 +187,14 @@ def _delivery(unpacking: Sequence[PullPhases], others: Sequence[PullPhases]) -> 
     wire = next((each for each in same if each.cell["engine_kind"] == "wire"), same[0] if same else None)
     if wire is None:
         return []
-    return [f"The registry delivers the same images in {numbers.seconds(wire.median_s)} ({wire.engine})."]
+    images = "image" if len(wire.images) == 1 else "images"
+    return [f"The registry delivers the same {images} in {numbers.seconds(wire.median_s)} ({wire.engine})."]
+
+
+def a_pull_takes(found: PullPhases) -> str:
+    """`6.01 s a pull, 87% unpacking`: a pull and its largest phase in a few words."""
+    said = f"{numbers.seconds(found.median_s)} a pull"
+    return said if found.main is None else f"{said}, {_share(found.main.share)} {_VERBS[found.main.name]}"
 
 
 def _share(share: float) -> str:
@@ -205,7 +227,7 @@ def phases_section(found: Sequence[PullPhases]) -> Html:
         for each in found
     ]
     note = (
-        "Each engine at its best place and the lowest concurrency measured there. Download and unpacking overlap, so shares "
+        "Each engine with its best registry and route, at the lowest concurrency measured there. Download and unpacking overlap, so shares "
         "can add up to more than 100%. A dash means that the engine does not report the phase."
     )
     made = table(columns, rows, caption="Where the time of a pull goes")

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pullbench.model.plan import FACTORS
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import CELL_KEY, best, configuration, in_cell, label, latency_s, varying
+from pullbench.report.core.tables import CELL_KEY, configuration, in_cell, label, latency_s, varying
+from pullbench.report.run.best import choose
 
 STEP_COLUMNS = [
     *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
@@ -129,7 +131,10 @@ class MedianPull:
 
 
 def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
-    """A median pull of each engine's best configuration; engines that report no step are left out."""
+    """A median pull of the recommended configuration, and of each other engine in the same place, else of its own.
+
+    Engines that report no step are left out.
+    """
     chosen = list(_median_pulls(stored, table))
     wanted = {name: [pull[name] for _, pull in chosen] for name in ("trial", "pull")}
     transfers = stored.read_transfers(where=wanted)
@@ -138,17 +143,30 @@ def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
     for cell, pull in chosen:
         steps = waterfall(transfers, pull)
         if len(steps):
-            named = ", ".join([configuration(cell), *(str(cell[name]) for name in several)])
+            named = configuration(cell, ("engine", "concurrency", "registry", "proxy", *several))
             found.append(MedianPull(setting=named, pull=pull, steps=steps))
     return found
 
 
 def _median_pulls(stored: StoredRun, table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each engine's best configuration with its median pull."""
+    """Each engine's configuration with its median pull."""
+    overall = choose(stored, table)
     for engine in table["engine"].drop_duplicates():
         mine = table[table["engine"] == engine]
-        winner = best(mine)
-        cell = None if winner is None else records(mine.loc[[winner]])[0]
+        cell = _of_engine(stored, mine, None if overall is None else overall.cell)
         pull = None if cell is None else median_pull(stored.pulls, cell)
         if cell is not None and pull is not None:
             yield cell, pull
+
+
+def _of_engine(stored: StoredRun, cells: pd.DataFrame, recommended: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The configuration of one engine that is the recommended one but for the engine; else the one to use of its own."""
+    if recommended is not None:
+        same = pd.Series(True, index=cells.index)
+        for name in FACTORS[1:]:
+            same &= cells[name] == recommended[name]
+        there = records(cells[same & (cells["succeeded"] > 0)])
+        if there:
+            return there[0]
+    own = choose(stored, cells)
+    return None if own is None else dict(own.cell)

@@ -40,7 +40,7 @@ REMEDIES = {
     "two_kinds": "The median describes neither kind. Compare served_by and layers_shared of the fast and the slow pulls: two caches, "
     "two hosts or shared layers are usual causes. Measure them separately, by `proxy_cache` or by registry.",
     "few_blocks": "Set `repetitions` to 5 or more.",
-    "wide": "Differences under 10% may not be seen. Set `repetitions` to that number, or accept this.",
+    "wide": "Set `repetitions` to that number where differences under 10% matter.",
     "late_starts": "The time counts from the intended start. Raise `concurrency` if the registry keeps up; otherwise "
     "the offered `rate` is more than it can handle.",
 }
@@ -61,8 +61,20 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     mine = [_succeeded(rows_of.of(cell)) for cell in cells]
     rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
     for name, cell, fine in zip(names, cells, mine, strict=True):
-        rows += _of_a_cell(name, cell, fine)
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows += _of_a_cell(name, cell, fine, stored.environment)
+    return pd.DataFrame(_one_on_repetitions(rows), columns=COLUMNS)
+
+
+def _one_on_repetitions(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One warning on how many repetitions there are: too few for any interval, else the configuration that needs the most."""
+    wide = [row for row in rows if row["kind"] == "wide"]
+    others = [row for row in rows if row["kind"] != "wide"]
+    if not wide or any(row["kind"] == "few_blocks" for row in rows):
+        return others
+    most = max(wide, key=lambda row: row["value"])
+    others_need = "needs fewer" if len(wide) == 2 else "need fewer"
+    more = f"; {numbers.count(len(wide) - 1, 'other configuration')} {others_need}" if len(wide) > 1 else ""
+    return [*others, most | {"says": most["says"] + more}]
 
 
 def _succeeded(pulls: Rows) -> Rows:
@@ -104,7 +116,9 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[st
             yield _row(name, "odd_block", odd.ratio, n, says)
 
 
-def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[str, Any]]:
+def _of_a_cell(
+    name: str, cell: Mapping[str, Any], fine: Rows, environment: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     times = fine["latency_s"]
     if len(times) and (times > 0).all():
         left = stability.centred(times, fine["block"], fine["image"])
@@ -112,7 +126,7 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
         if needed is not None and needed > cell["blocks"]:
-            says = f"The median may be off by more than 10%: within that takes about {needed:,} repetitions, and there are {cell['blocks']}"
+            says = f"For a median within ±10%, about {needed:,} repetitions are needed; this run has {cell['blocks']}"
             yield _row(name, "wide", needed, int(cell["blocks"]), says)
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):
@@ -122,8 +136,8 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
     if is_limited(cell):
-        said = (cell["client_busy"], int(cell["pulls"]), limit_says(cell))
-        yield _row(name, limit_kind(cell), *said, remedy=limit_remedy([cell]))
+        said = (cell["client_busy"], int(cell["pulls"]), limit_says(cell, environment))
+        yield _row(name, limit_kind(cell), *said, remedy=limit_remedy([cell], environment))
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:

@@ -9,19 +9,24 @@ import pandas as pd
 from pullbench.errors import ErrorCode
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import limit_notices
-from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
+from pullbench.report.core.slo_words import measured_text, over_all, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.best import Choice, best, best_title, choose, reservations
+from pullbench.report.run.break_even import break_evens, pays_line
+from pullbench.report.run.claims import only_loopback
 from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
 from pullbench.stats.compare import ComparisonVerdict
 from pullbench.stats.summary import MIN_BLOCKS
 
+_MOST_WORDS = 30
+"""Of a sentence."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The verdict over a run: `title` a few words, `clauses` one thought each.
+    """The verdict over a run: `title` a few words, `clauses` one thought each; without SLOs the title names the result.
 
     `status` is met, partly (met or open in all, missed by some configuration), missed, not_shown or failed. A clause that
     is a sentence ends with its full stop.
@@ -50,6 +55,8 @@ class Summary:
 
     cause: tuple[str, ...]
     """Where the time of a pull goes."""
+    mirror: tuple[str, ...] = ()
+    """Whether each mirror's cache pays."""
     best: tuple[str, ...]
     """The best configuration, and how it compares with the next."""
     slo: tuple[str, ...]
@@ -57,10 +64,12 @@ class Summary:
     """What limits the above, each with what to do."""
     choice: Choice | None = None
     """What `best` is about; None where no configuration can be chosen."""
+    phases: tuple[PullPhases, ...] = ()
+    """What `cause` is about."""
 
     def document(self) -> dict[str, list[str]]:
         """The lists by name."""
-        return {name: list(getattr(self, name)) for name in ("cause", "best", "slo", "notes")}
+        return {name: list(getattr(self, name)) for name in ("cause", "best", "mirror", "slo", "notes")}
 
 
 def summary(
@@ -83,9 +92,11 @@ def summary(
     return Summary(
         cause=tuple(cause(known)),
         best=tuple(nodes if of_nodes else best(stored, cells, chosen)),
+        mirror=() if of_nodes else pays_line(break_evens(stored), None if chosen is None else chosen.cell),
         choice=chosen,
+        phases=tuple(known),
         slo=_slo(scores).clauses,
-        notes=(*notes, *limit_notices(records(cells)), *_excluded(stored)),
+        notes=(*notes, *_limits(stored, cells), *_excluded(stored)),
     )
 
 
@@ -99,7 +110,7 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said:
     if not cells["succeeded"].sum():
         return _so_far(_every_pull_failed(stored, cells), stored)
     judged, said = _slo(scores), said or summary(stored, cells, scores)
-    title = judged.title if scores.shape[0] else f"{_best_title(stored, cells, said, judged)}; no SLO is configured"
+    title = judged.title or _title_without_slos(stored, cells, said)
     return _so_far(
         Headline(
             status=judged.status,
@@ -117,8 +128,10 @@ def _best_clause(stored: StoredRun, said: Summary) -> list[str]:
     return [f"Best: {said.best[0]}"] if there_is_one else list(said.best[:2])
 
 
-def _best_title(stored: StoredRun, cells: pd.DataFrame, said: Summary, judged: Headline) -> str:
-    return judged.title if stored.run.kind == "fleet" else best_title(cells, said.choice)
+def _title_without_slos(stored: StoredRun, cells: pd.DataFrame, said: Summary) -> str:
+    if stored.run.kind == "fleet":
+        return "Measured; the spec has no SLO"
+    return best_title(cells, said.choice, said.phases)
 
 
 def judged(stored: StoredRun) -> Headline | None:
@@ -177,6 +190,12 @@ def as_sentences(remedy: str) -> list[str]:
     return [f"{part[:1].upper()}{part[1:]}." for part in remedy.rstrip(".").split("; ") if part]
 
 
+def _limits(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
+    """The client-limited configurations; a registry on the same machine takes its share of the cores."""
+    notices = limit_notices(records(cells), stored.environment)
+    return [*notices, "The registry is on this machine too."] if notices and only_loopback(stored) else notices
+
+
 def _excluded(stored: StoredRun) -> list[str]:
     """The configurations that could not be measured, with the most frequent reason."""
     reasons: dict[str, int] = {}
@@ -187,7 +206,8 @@ def _excluded(stored: StoredRun) -> list[str]:
     most = max(reasons, key=lambda reason: reasons[reason])
     count = numbers.count(sum(reasons.values()), "configuration")
     verb = "was" if sum(reasons.values()) == 1 else "were"
-    more = f" ({len(reasons) - 1} more reasons in the report)" if len(reasons) > 1 else ""
+    left = numbers.count(len(reasons) - 1, "reason").replace(" ", " more ", 1)
+    more = f" ({left} in the report)" if len(reasons) > 1 else ""
     return [f"{count} {verb} excluded: {most}{more}."]
 
 
@@ -195,7 +215,7 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     """One comparison in words, with its interval, or why there is no answer."""
     baseline, candidate = _named(row["factor"], row["baseline"]), _named(row["factor"], row["candidate"])
     if row["factor"] == "concurrency":
-        candidate, baseline = f"A batch with {candidate}", f"one with {baseline}"
+        candidate, baseline = f"A trial with {candidate}", f"one with {baseline}"
     within = f" ({row['within']})" if row["within"] else ""
     span = f"95% CI {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
@@ -238,8 +258,7 @@ def _slo(scores: pd.DataFrame) -> Headline:
     """The SLOs, each engine's, and the configurations that miss one."""
     rows = verdict_rows(scores)
     if not rows:
-        said = "No SLO is configured; `slo:` in the spec sets one."
-        return Headline(status="not_shown", title="No SLO is configured", clauses=(said,))
+        return Headline(status="not_shown", title="", clauses=())
     status, title, clauses = _of_rows(rows)
     missing = list(dict.fromkeys(name for row in rows for name in row["missed_by"]))
     if missing and status != "missed":
@@ -266,14 +285,18 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     if missed:
         counted = f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed"
         found = [
-            f"{_name(row, several=several)} {measured_text(row)}, target {target_text(row['name'], row['target'])}"
+            f"{_name(row, several=several)} {measured_text(row)}{over_all(row['settings'])} "
+            f"(target {target_text(row['name'], row['target'])})"
             for row in missed
         ]
-        said += [f"{counted}: {found[0]}.", *(f"Missed: {each}." for each in found[1:])]
+        said.append(_listed_in_a_sentence(counted, found))
     if open_:
         counted = f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive"
-        found = [f"{_name(row, several=several)}, {what_it_needs(row)}" for row in open_]
-        said += [f"{counted}: {found[0]}.", *(f"Inconclusive: {each}." for each in found[1:])]
+        found = [
+            f"{slo_name(row['name'])} ({'; '.join(filter(None, [_place(row, several=several), what_it_needs(row)]))})"
+            for row in open_
+        ]
+        said.append(_listed_in_a_sentence(counted, found))
     if missed:
         return "missed", f"Not ready: {len(missed)} of {of} missed", said
     if open_:
@@ -281,15 +304,28 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     every = (
         f"All {of} are met"
         if met > 1
-        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}"
+        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}{over_all(rows[0]['settings'])}"
     )
     return "met", "Ready: every SLO met", [f"{every}."]
 
 
+def _listed_in_a_sentence(start: str, found: Sequence[str]) -> str:
+    """`2 of 4 SLOs are missed: …, …`: as many as a sentence holds, at least one, and how many more there are."""
+    kept = 1
+    while kept < len(found) and len(" ".join([start, *found[: kept + 1], "and 9 more"]).split()) <= _MOST_WORDS:
+        kept += 1
+    more = f" and {len(found) - kept} more" if kept < len(found) else ""
+    return f"{start}: {', '.join(found[:kept])}{more}."
+
+
 def _name(row: Mapping[str, Any], *, several: bool) -> str:
     """An SLO with its configuration, or its engine where several are judged: `p95 pull time (docker)`."""
-    place = slo_place(row) if several or row["configuration"] else ""
+    place = _place(row, several=several)
     return f"{slo_name(row['name'])} ({place})" if place else slo_name(row["name"])
+
+
+def _place(row: Mapping[str, Any], *, several: bool) -> str:
+    return slo_place(row) if several or row["configuration"] else ""
 
 
 def _named(factor: str, value: object) -> str:

@@ -43,6 +43,7 @@ class RunVerdict:
     """What a run says of itself."""
 
     verdict: str
+    """As a headline's `status`; `no_slo` where the spec has none and nothing failed."""
     title: str
     sentence: str
     settings: int
@@ -149,13 +150,13 @@ def _said(store: ResultStore, run: RunRecord, reports: Path) -> RunVerdict:
     try:
         document = json.loads(kept.read_text(encoding="utf-8"))
         if (document["status"], document["finished_at"]) == _state(run) and run.status == "complete":
-            return _of(document["headline"], document["cells"])
+            return _of(document["headline"], document["cells"], document["slo"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     if kept.parent.joinpath(PAGE).is_file():
         write_run_beside(store, run.run_id, kept.parent, page=PAGE)
         document = json.loads(kept.read_text(encoding="utf-8"))
-        return _of(document["headline"], document["cells"])
+        return _of(document["headline"], document["cells"], document["slo"])
     return _computed(store, run.run_id)
 
 
@@ -164,20 +165,23 @@ def _computed(store: ResultStore, run_id: str) -> RunVerdict:
     stored = read_run(store, run_id, pull_columns=_OF_PULLS)
     if stored.run.kind == "stress":
         part = stress_part(stored)
-        return _of(part["headline"], part["cells"])
+        return _of(part["headline"], part["cells"], part["slo"])
     if stored.run.kind == "calibration":
         part = calibration_part(stored)
-        return _of(part["headline"], part["cells"])
+        return _of(part["headline"], part["cells"], part["slo"])
     table = tables.cells(stored.pulls, stored.trials)
-    found = headline(stored, table, slos(stored, table))
-    return _of(found.document(), json_records(table))
+    scores = slos(stored, table)
+    found = headline(stored, table, scores)
+    return _of(found.document(), json_records(table), json_records(scores))
 
 
-def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> RunVerdict:
+def _of(
+    headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]]
+) -> RunVerdict:
     kinds = {str(cell["engine"]): str(cell["engine_kind"]) for cell in cells}
     judged = engines_to_judge(kinds)
     return RunVerdict(
-        verdict=headline["status"],
+        verdict="no_slo" if headline["status"] == "not_shown" and cells and not scores else headline["status"],
         title=headline["title"],
         sentence=headline["sentence"],
         settings=len(cells),

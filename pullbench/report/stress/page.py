@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from pullbench.model.route import DIRECT
+from pullbench.model.factor_words import factor_text
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
@@ -185,8 +185,9 @@ def _configuration(stored: StoredRun) -> list[str]:
     if stored.trials.empty:
         return []
     row = records(stored.trials.head(1))[0]
-    route = "without a proxy" if row["proxy"] == DIRECT else f"through {row['proxy']}"
-    return [f"{row['engine']} from {row['registry']} {route}", str(row["platform"]), f"{row['cache']} cache"]
+    caches = [factor_text(name, row[name]) for name in ("cache", "proxy_cache")]
+    route = f"{row['engine']} from {row['registry']} {factor_text('proxy', row['proxy'])}"
+    return list(filter(None, [route, str(row["platform"]), *caches]))
 
 
 def _card(name: str, kind: str, word: str, value: str, below: str, text: str) -> Html:
