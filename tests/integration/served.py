@@ -18,7 +18,7 @@ from tests.integration.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("flows", "tasks", "pullbench", "notebooks", "specs", "monitoring", "prefect.yaml")
-_UP_WITHIN_S = 180.0
+_UP_WITHIN_S = 300.0
 _ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -61,6 +61,7 @@ class Served:
         until = time.monotonic() + _UP_WITHIN_S
         while not any(line.startswith("Ctrl-C ") for line in self.lines):
             if self._process.poll() is not None or time.monotonic() > until:
+                self._process.kill()  # else its stderr has no end
                 said = self.lines, self._process.stderr.read() if self._process.stderr else ""
                 raise AssertionError(f"pullbench serve did not come up: {said}")
             time.sleep(0.1)

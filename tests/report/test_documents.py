@@ -72,7 +72,7 @@ def test_a_headline_is_a_list_of_clauses_and_the_same_as_one_text(document: dict
 
 def test_the_document_has_the_summary_in_lists_of_sentences(document: dict[str, Any]) -> None:
     said = document["summary"]
-    assert list(said) == ["cause", "best", "slo", "notes"]
+    assert list(said) == ["cause", "best", "mirror", "slo", "notes"]
     assert all(sentence.endswith(".") for sentences in said.values() for sentence in sentences)
     clauses = document["headline"]["clauses"]
     assert clauses[0] == said["cause"][0] and clauses[-1] == said["slo"][0]

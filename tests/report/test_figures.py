@@ -240,13 +240,13 @@ def test_a_figure_of_comparisons_says_how_many_differences_are_significant(
     undrawn: None, verdicts: list[str], words: str
 ) -> None:
     made = forest.contrast(differences(verdicts, 1.2))
-    assert words in made and "95% interval" in made and "hollow" not in made
+    assert words in made and "95% interval" in made and "empty mark" not in made
     assert '<ul class="legend">' in made
 
 
-def test_a_comparison_without_an_interval_is_a_hollow_mark() -> None:
+def test_a_comparison_without_an_interval_is_an_empty_mark() -> None:
     made = forest.contrast(differences(["too_few_samples"] * 2, float("nan")))
-    assert "hollow" in made and "95%" not in made
+    assert "empty mark" in made and "95%" not in made
     assert "--pb-paper" in made and "--pb-paper" not in forest.contrast(differences(["slower"], 1.2))
 
 

@@ -136,5 +136,5 @@ def test_no_pull_is_copied_with_columns_that_are_not_asked_for(
     monkeypatch.setattr(room, "measured", lambda frame: copied.append(set(frame)) or measured(frame))
     spread.spreads(full, tables.cells(full.pulls, full.trials))
     break_even.break_evens(full)
-    assert len(copied) == 1
-    assert not copied[0] & {"error", "digest", "image", "started_at", "download_s"}
+    (copied,) = [columns for columns in copied if "pull" in columns or "ok" in columns]
+    assert not copied & {"error", "digest", "image", "started_at", "download_s"}

@@ -165,6 +165,14 @@ class RunPage:
         """What to fix, what to set and what to measure again, the most pressing first."""
         return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid, self.phases))
 
+    def break_even(self) -> Html:
+        """When a cache has paid, drawn."""
+        return break_even(self.paid)
+
+    def payback(self) -> Html:
+        """The same in numbers."""
+        return payback(self.paid)
+
     def overview(self) -> Html:
         """The median pull of each configuration, drawn."""
         return overview(self.cells)
@@ -188,14 +196,6 @@ class RunPage:
     def served(self) -> Html:
         """Which server or cache answered the pulls of each route."""
         return Html() if self.stored.pulls.empty else served_section(served(self.stored), self.cells)
-
-    def break_even(self) -> Html:
-        """When a cache has paid, drawn."""
-        return break_even(self.paid)
-
-    def payback(self) -> Html:
-        """The same in numbers."""
-        return payback(self.paid)
 
     def contrasts(self) -> Html:
         """The ratio of each comparison with its interval, drawn."""
