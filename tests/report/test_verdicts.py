@@ -11,7 +11,7 @@ from pullbench.report.core import numbers, tables
 from pullbench.report.core.slo_words import evidence_text
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import page, verdicts
-from pullbench.report.run.best import contenders
+from pullbench.report.run.best import choose, contenders
 from pullbench.report.run.contrasts import contrasts
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.verdicts import Headline, Summary, as_sentences
@@ -142,6 +142,20 @@ def test_a_lead_over_one_of_many_configurations_is_corrected_for_all_of_them(mak
     wall_s |= {("eu", n): [1.0, 1.6, 0.9, 1.7, 1.0] for n in (2, 4)}
     six = with_wall_s(make(small(concurrency=(1, 2, 4))), wall_s)
     assert "is significant: use" in summary(six).best[0]
+
+
+def test_a_configuration_that_another_beats_is_not_as_good_as_a_fastest_that_varies(make) -> None:
+    wall_s = {
+        ("us", 2): [0.3, 1.2, 0.25, 1.3, 0.2],
+        ("us", 1): [0.60, 0.61, 0.60, 0.62, 0.61],
+        ("eu", 1): [1.00, 1.01, 1.02, 1.00, 1.01],
+        ("eu", 2): [1.00, 1.01, 1.02, 1.00, 1.01],
+    }
+    stored = with_wall_s(make(small(concurrency=(1, 2))), wall_s)
+    choice = choose(stored, tables.cells(stored.pulls, stored.trials))
+    assert choice is not None
+    assert set(zip(choice.tied["registry"], choice.tied["concurrency"], strict=True)) == {("us", 1), ("us", 2)}
+    assert (choice.cell["registry"], choice.cell["concurrency"]) == ("us", 1)
 
 
 def test_routes_that_differ_by_less_than_the_margin_are_as_good(make) -> None:

@@ -18,7 +18,7 @@ from pullbench.report.core.client_limit import is_limited, limit_kind
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.contrasts import wall_blocks
 from pullbench.report.run.phases import PullPhases, a_pull_takes
-from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired, more_repetitions
+from pullbench.stats.compare import Blocks, Comparison, ComparisonVerdict, compare_paired, more_repetitions
 from pullbench.stats.summary import MIN_BLOCKS
 
 ENOUGH_BLOCKS = 5
@@ -60,7 +60,7 @@ class Choice:
     place: Any
     """Its row label in the table of contenders."""
     tied: pd.DataFrame
-    """The contenders that are not significantly slower than the fastest, which is one of them."""
+    """The fastest contender, and those that are not significantly slower than it or another."""
     chosen: pd.DataFrame
     """All contenders."""
     answers: Mapping[Any, Comparison]
@@ -81,7 +81,8 @@ def choose(stored: StoredRun, cells: pd.DataFrame) -> Choice | None:
     """Which configuration to use; None where none was free of failures.
 
     The fastest is the best of all, so its p is corrected for every contender that it could have been compared with. Among
-    those that are not significantly slower, the lowest concurrency without a proxy is the simplest.
+    those that are not significantly slower than it, nor than another, the lowest concurrency without a proxy is the simplest:
+    a fastest that varies much is as good as many that differ from each other.
     """
     chosen = contenders(stored, cells) if len(cells) else cells
     fastest = tables.best(chosen) if len(chosen) else None
@@ -90,7 +91,12 @@ def choose(stored: StoredRun, cells: pd.DataFrame) -> Choice | None:
     rivals = chosen.drop(index=fastest)
     mine, *theirs = wall_blocks(stored, [records(chosen.loc[[fastest]])[0], *records(rivals)])
     answers = dict(zip(rivals.index, compare_paired([(blocks, mine) for blocks in theirs]), strict=True))
-    same = [place for place in rivals.index if _may_be_as_good(rivals.loc[place], answers[place])]
+    times = {fastest: mine, **dict(zip(rivals.index, theirs, strict=True))}
+    same = [
+        place
+        for place in rivals.index
+        if _may_be_as_good(rivals.loc[place], answers[place]) and not _is_beaten(place, times)
+    ]
     tied = chosen.loc[[place for place in chosen.index if place == fastest or place in same]]
     too_few = any(answers[place].verdict == ComparisonVerdict.TOO_FEW_SAMPLES for place in same)
     place = fastest if too_few else _simplest(tied)
@@ -100,6 +106,12 @@ def choose(stored: StoredRun, cells: pd.DataFrame) -> Choice | None:
 def _may_be_as_good(rival: pd.Series, answer: Comparison) -> bool:
     """Whether a rival without failures is not significantly slower than the fastest."""
     return bool(rival["succeeded"] == rival["pulls"]) and answer.verdict != ComparisonVerdict.FASTER
+
+
+def _is_beaten(place: Any, times: Mapping[Any, Blocks]) -> bool:
+    """Whether another contender is significantly faster."""
+    others = compare_paired([(times[place], blocks) for other, blocks in times.items() if other != place])
+    return any(answer.verdict == ComparisonVerdict.FASTER for answer in others)
 
 
 def _simplest(tied: pd.DataFrame) -> Any:
