@@ -20,7 +20,8 @@ and the tests assert the same bytes, layers and cache states.
 _FACTS = """
 ## What differs
 
-Figures that the tests saw. A dash means that the client was not there, or that it has no such figure.
+Figures of cold pulls that the tests saw and that are not the same in both. A dash means that the client was not there, or
+that it has no such figure. The kinds of images are those of [image kinds](image-kinds.md).
 """
 _TESTS = """
 ## Tests
@@ -47,6 +48,7 @@ def clients_page() -> str:
             [client, what, *(_cell(record["facts"].get(client, {}).get(what)) for record in ordered)]
             for client in _keys(ordered, "facts")
             for what in sorted({what for record in ordered for what in record["facts"].get(client, {})})
+            if len({_cell(record["facts"].get(client, {}).get(what)) for record in ordered}) > 1
         ],
     )
     modern = {name for record in ordered[1:] for name in record["tests"]}

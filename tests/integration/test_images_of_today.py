@@ -15,6 +15,7 @@ import yaml
 from pullbench.model.facts import Facts
 from pullbench.model.manifest import Manifest
 from pullbench.store.dataset import ResultStore
+from tests.integration.client_record import note
 from tests.integration.conftest import PushImage, StartRegistry, need
 from tests.integration.image_kinds import KINDS
 from tests.integration.real_dockerd import major, own_dockerd
@@ -119,9 +120,13 @@ def push_kinds(origin: RealRegistry, push_image: PushImage, *, zstd: bool) -> li
     return names
 
 
-def test_a_cold_pull_brought_what_the_registry_sent(run_of: Callable[[str], Run]) -> None:
+def test_a_cold_pull_brought_what_the_registry_sent(
+    run_of: Callable[[str], Run], record_property: Callable[[str, object], None]
+) -> None:
     trials, manifests = run_of("cold")
     for trial in trials:
+        if trial.row["concurrency"] == 1:
+            note_figures(record_property, trial, manifests)
         sent = Counter[str]()
         for one in trial.blobs():
             sent[one.repository] += one.sent_bytes
@@ -133,6 +138,20 @@ def test_a_cold_pull_brought_what_the_registry_sent(run_of: Callable[[str], Run]
                 assert pull["bytes"] == sent[pull["image"].partition(":")[0]], where
             assert pull["layers"] == len(layers), where
             assert pull["layers_cached"] == (None if trial.kind == "wire" else 0), where
+
+
+def note_figures(record_property: Callable[[str, object], None], trial: Pulled, manifests: dict[str, Manifest]) -> None:
+    """For docs/clients.md: the requests of a cold pull of each kind, and which times the engine reports."""
+    engine = trial.row["engine"]
+    for pull in trial.pulls:
+        repository = pull["image"].partition(":")[0]
+        requests = [one for one in trial.by_its_client(trial.here) if one.repository == repository]
+        kind = list(KINDS)[int(repository.rpartition("/")[2])]
+        note(record_property, engine, f"requests for a cold pull, {kind}", len(requests))
+        note(record_property, engine, f"of these for blobs, {kind}", sum("/blobs/" in one.path for one in requests))
+    for name in ("resolve_s", "download_s", "extract_s"):
+        known = sum(pull[name] is not None for pull in trial.pulls)
+        note(record_property, engine, f"`{name}` known", f"{known} of {len(manifests)} pulls")
 
 
 def test_a_warm_pull_found_every_layer_and_was_sent_none(run_of: Callable[[str], Run]) -> None:
