@@ -84,7 +84,7 @@ def _knees_told(curves: dict[tuple[str, str], Curve]) -> str:
         for (line, engine), curve in curves.items()
         if curve.scaling.recommended is not None
     ]
-    return f"Recommended: {'; '.join(said)}. " if said else ""
+    return f"Saturation point: {'; '.join(said)}. " if said else ""
 
 
 def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves: Sequence[Curve]) -> str:
@@ -96,7 +96,7 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
     if named["median_low_s"].isna().any():
         said += " Where there is no band, the repetitions are too few for an interval."
     if any(curve.scaling.recommended is not None for curve in curves):
-        said += " Ring: the recommended concurrency."
+        said += " Ring: the saturation point (knee)."
     if any(curve.scaling.knee_low is not None for curve in curves):
         said += " Bar at the bottom: 95% interval of the saturation point (knee)."
     if any(curve.scaling.law is not None for curve in curves):

@@ -115,12 +115,12 @@ def _phase(phases: Sequence[PullPhases]) -> Iterator[Advice]:
 def _layers(found: PullPhases) -> str:
     """What to change about the layers: the one that is most of the image, where there is such a one."""
     if not found.layers:
-        return "Fewer or smaller layers, zstd layers,"
+        return "Fewer or smaller layers, zstd layers (Docker 23 or newer),"
     largest, whole = max(found.layers), sum(found.layers)
     if len(found.layers) > 1 and largest < _ONE_LAYER * whole:
-        return "Fewer or smaller layers, zstd layers,"
+        return "Fewer or smaller layers, zstd layers (Docker 23 or newer),"
     where = f"The largest layer has {numbers.size(largest)} of {numbers.size(whole)}, and a layer unpacks on one core."
-    return f"{where} A smaller one, zstd,"
+    return f"{where} A smaller layer, zstd (Docker 23 or newer),"
 
 
 def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) -> Iterator[Advice]:

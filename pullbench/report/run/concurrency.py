@@ -209,9 +209,9 @@ def recommendations(found: Sequence[Curve]) -> Html:
     columns = [
         Column(title="Configuration", setting=True),
         Column(
-            title="Recommended",
+            title="Saturation point (knee)",
             number=True,
-            hint="the saturation point (knee): the lowest concurrency from which more gives no gain that matters",
+            hint="the lowest concurrency from which more gives no gain that matters",
         ),
         Column(
             title="Speed-up",
@@ -224,7 +224,7 @@ def recommendations(found: Sequence[Curve]) -> Html:
     ]
     rows = [_row(curve, with_law=with_law) for curve in found[:MOST_CURVES]]
     left = f" {len(found) - len(rows)} more are in `pullbench show --json`." if len(found) > len(rows) else ""
-    caption = f"Recommended concurrency of {numbers.count(len(found), 'configuration')}.{left}"
+    caption = f"Saturation point of {numbers.count(len(found), 'configuration')}.{left}"
     return join([table(columns, rows, caption=caption), _levels(found[:MOST_CURVES])])
 
 
@@ -285,7 +285,7 @@ def _notes(curve: Curve) -> str:
 
 
 def _levels(found: Sequence[Curve]) -> Html:
-    """Every level of every curve, folded: rate, speed-up, efficiency, and the loss compared with the recommended one."""
+    """Every level of every curve, folded: rate, speed-up, efficiency, and the loss compared with the saturation point."""
     columns = [
         *([Column(title="Configuration", setting=True)] if len(found) > 1 else []),
         Column(title="Concurrency", number=True),
@@ -294,7 +294,7 @@ def _levels(found: Sequence[Curve]) -> Html:
         Column(title="95% interval", number=True),
         Column(title="Efficiency", number=True, hint="the speed-up divided by that of perfect scaling"),
         Column(
-            title="Below the recommended", number=True, hint="images/s, as a share of the recommended concurrency's"
+            title="Below the saturation point", number=True, hint="images/s, as a share of those at the saturation point"
         ),
         Column(title="95% interval", number=True),
     ]
@@ -306,7 +306,7 @@ def _levels(found: Sequence[Curve]) -> Html:
 
 
 def _level(curve: Curve, level: ConcurrencyLevel, *, named: bool) -> Row:
-    recommended = level.concurrency == curve.scaling.recommended
+    saturated = level.concurrency == curve.scaling.recommended
     cost = next((cost for cost in curve.scaling.costs if cost.concurrency == level.concurrency), None)
     contents = [
         *([curve.name] if named else []),
@@ -317,10 +317,10 @@ def _level(curve: Curve, level: ConcurrencyLevel, *, named: bool) -> Row:
         if level is curve.scaling.levels[0]
         else numbers.ratio_range(level.speedup_low, level.speedup_high),
         numbers.percent(level.efficiency),
-        "recommended" if recommended else numbers.percent(None if cost is None else cost.lost),
+        "saturation point" if saturated else numbers.percent(None if cost is None else cost.lost),
         _cost_span(cost),
     ]
-    return Row(contents=contents, kind="best" if recommended else None)
+    return Row(contents=contents, kind="best" if saturated else None)
 
 
 def _cost_span(cost: Cost | None) -> str:
