@@ -154,6 +154,9 @@ def _option_defaults() -> dict[str, dict[str, Any]]:
     return found
 
 
+_RESET_S = 60.0
+
+
 class ColdCache(Strict):
     """How to make a mirror cold before a trial: images that it has never had, or a command that empties it."""
 
@@ -168,7 +171,7 @@ class ColdCache(Strict):
     reset: list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, min_length=1)
     """A command and its arguments that empty the mirror, run without a shell before each cold trial. Exit code 0 means done.
     A program with a slash in its name is relative to the spec."""
-    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    timeout_s: float = Field(default=_RESET_S, gt=0, le=3600)
     """How long `reset` may take, in seconds."""
 
     @model_validator(mode="after")
@@ -179,7 +182,7 @@ class ColdCache(Strict):
             )
         if self.push is None and self.credentials is not None:
             raise ValueError("`credentials` are for `push`")
-        if self.reset is None and "timeout_s" in self.model_fields_set:
+        if self.reset is None and self.timeout_s != _RESET_S:  # a stored spec has every default written out
             raise ValueError("`timeout_s` is for `reset`")
         return self
 

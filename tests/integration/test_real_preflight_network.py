@@ -198,7 +198,7 @@ def test_a_token_service_tells_wrong_credentials_from_a_missing_right(
         assert of_open["auth", name].observed.startswith("[unauthorized]")
     closed = of_closed["auth", "good"]
     assert closed.observed.startswith("[forbidden]")
-    assert closed.observed.endswith("closed/app (the token grants nothing)")
+    assert "closed/app (the token grants nothing)" in closed.observed
     assert f"user '{USERNAME}' permission to pull closed/app" in closed.remedy
 
 

@@ -208,7 +208,7 @@ def test_a_registry_that_no_spec_names_is_measured_from_the_form_cancelled_and_r
     assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
     assert page.get_by_text("p50").first.is_visible()
     text = page.inner_text("body")
-    assert text.index("p50") < text.index("Cause")
+    assert text.index("p50") < text.index("Time:")
 
 
 def cancel_in_the_ui(browser: Browser) -> datetime:
@@ -300,7 +300,7 @@ def finished(store: ResultStore, name: str, at_least: int, served: Served, flow_
             if run.name == name and len(store.finished_trials(run.run_id)) >= at_least:
                 return run.run_id
         state = served.api(f"/flow_runs/{flow_run}")["state"]
-        assert state["type"] in ("SCHEDULED", "PENDING", "RUNNING"), state
+        assert state["type"] in ("SCHEDULED", "PENDING", "RUNNING"), state["message"]
         assert time.monotonic() < until
         time.sleep(0.3)
 

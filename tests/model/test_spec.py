@@ -337,3 +337,12 @@ def test_every_option_of_an_engine_belongs_to_a_kind() -> None:
 def test_the_redacted_spec_keeps_no_value_of_a_header() -> None:
     spec = read_spec(mapping(proxies=[{**MIRROR, "headers": {"X-Token": "planted-271828"}}]))
     assert "planted" not in json.dumps(spec.redacted()) and "X-Token" in json.dumps(spec.redacted())
+
+
+@pytest.mark.parametrize("cold", [{"push": "pullbench/cold"}, {"reset": ["true"]}, {"reset": ["true"], "timeout_s": 5}])
+def test_a_stored_spec_is_read_again_whatever_makes_its_mirror_cold(cold: dict[str, Any]) -> None:
+    """It has every default written out."""
+    mirror = {"name": "cache", "kind": "mirror", "upstream": "eu", "url": "http://127.0.0.1:5001", "cold": cold}
+    registries = [{"name": "eu", "url": "http://127.0.0.1:5000"}]
+    given = read_spec({"name": "a", "registries": registries, "proxies": [mirror], "images": ["app:1"]})
+    assert read_spec(given.model_dump(mode="json")).hash() == given.hash()

@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from pullbench.model.text import format_bytes
 
 NOT_KNOWN = "–"
@@ -74,7 +72,10 @@ def plain(value: float | None) -> str:
 
 def nan_for_none(value: Any) -> float:
     """A number that may be missing as a float: NaN where it is."""
-    return math.nan if pd.isna(value) else float(value)
+    try:
+        return float(value)
+    except TypeError:  # None and pandas' NA
+        return math.nan
 
 
 def megabytes(rate: float | None) -> str:

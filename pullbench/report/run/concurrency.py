@@ -294,7 +294,9 @@ def _levels(found: Sequence[Curve]) -> Html:
         Column(title="95% interval", number=True),
         Column(title="Efficiency", number=True, hint="the speed-up divided by that of perfect scaling"),
         Column(
-            title="Below the saturation point", number=True, hint="images/s, as a share of those at the saturation point"
+            title="Below the saturation point",
+            number=True,
+            hint="images/s, as a share of those at the saturation point",
         ),
         Column(title="95% interval", number=True),
     ]
