@@ -101,7 +101,7 @@ def test_no_secret_of_the_environment_is_in_page_notebook_or_data(report: Path) 
 def test_the_page_says_what_the_run_found(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
     for words in (
-        "images/s with docker",
+        "A docker pull",
         "SLO",
         "Where the time goes",
         "Trials over time",
