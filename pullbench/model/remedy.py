@@ -6,7 +6,7 @@ Preflight findings and the reports' failed pulls use it.
 import re
 import shlex
 
-from pullbench.errors import LOST_BLOB, REMEDIES, REMEDIES_BY, ErrorCode, Responder, remedy_text
+from pullbench.errors import LOST_BLOB, REMEDIES, REMEDIES_BY, ROUTE_FAILURES, ErrorCode, Responder, remedy_text
 from pullbench.model.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
@@ -29,17 +29,7 @@ _COMMANDS: dict[ErrorCode, str] = {
 _GENERAL = "test it with `CURL -i URL/v2/`"
 _OF_NO_HOST = (ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED)
 _AWAY = (Responder.TOKEN_SERVICE, Responder.REDIRECT)
-_OF_ENDPOINT = (
-    ErrorCode.DNS,
-    ErrorCode.UNREACHABLE,
-    ErrorCode.CONNECT_REFUSED,
-    ErrorCode.CONNECT_TIMEOUT,
-    ErrorCode.TLS_TIMEOUT,
-    ErrorCode.TLS_UNTRUSTED,
-    ErrorCode.TLS_EXPIRED,
-    ErrorCode.TLS_HOSTNAME,
-    ErrorCode.RESET,
-)
+_OF_ENDPOINT = (ROUTE_FAILURES - {ErrorCode.PLAIN_HTTP, ErrorCode.PROXY}) | {ErrorCode.RESET}
 """Failures of one host and port, which their commands name."""
 NO_ROUTE = Route(registry="", url="https://<host>", credentials="docker")
 """For a remedy whose route is no longer known: its commands say `<host>`."""
