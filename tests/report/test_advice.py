@@ -10,6 +10,7 @@ from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import page
 from pullbench.report.run.advice import Advice, advice
+from pullbench.report.run.best import choose
 from pullbench.report.run.break_even import COLUMNS, break_evens
 from pullbench.report.run.concurrency import curves
 from pullbench.report.run.phases import Phase, PullPhases, pull_phases
@@ -21,7 +22,7 @@ from tests.report.synthetic import Recipe
 def told(stored: StoredRun) -> list[Advice]:
     cells = tables.cells(stored.pulls, stored.trials)
     phases = pull_phases(stored, cells)
-    return advice(stored, cells, curves(stored), warnings(stored, cells), break_evens(stored), phases)
+    return advice(stored, choose(stored, cells), curves(stored), warnings(stored, cells), break_evens(stored), phases)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def paid_for(full: StoredRun) -> Callable[[pd.DataFrame], list[Advice]]:
     """What is advised after the full run, were the cache to pay so."""
     cells = tables.cells(full.pulls, full.trials)
     levels, unsure = curves(full), warnings(full, cells)
-    return lambda paid: advice(full, cells, levels, unsure, paid, [])
+    return lambda paid: advice(full, choose(full, cells), levels, unsure, paid, [])
 
 
 def paying(*verdicts: str) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def test_where_the_knee_may_be_anywhere_the_advice_gives_the_range(full: StoredR
         for mine in curves(full)
     ]
     cells = tables.cells(full.pulls, full.trials)
-    found = advice(full, cells, unsure, warnings(full, cells), break_evens(full), [])
+    found = advice(full, choose(full, cells), unsure, warnings(full, cells), break_evens(full), [])
     (again,) = [entry for entry in found if "concurrency" in entry.what]
     assert again.what.startswith("Use concurrency ") and "from 1 to 4" in again.why
 
@@ -104,7 +105,7 @@ def of_phases(full: StoredRun, *phases: PullPhases) -> list[Advice]:
     """What is advised for phases alone."""
     nothing = full.pulls.head(0)
     quiet = dataclasses.replace(full, pulls=nothing, checks=full.checks.head(0))
-    return advice(quiet, full.trials.head(0), [], pd.DataFrame(columns=WARNINGS), pd.DataFrame(columns=COLUMNS), phases)
+    return advice(quiet, None, [], pd.DataFrame(columns=WARNINGS), pd.DataFrame(columns=COLUMNS), phases)
 
 
 @pytest.mark.parametrize(("share", "entries"), [(0.72, 1), (0.5, 1), (0.49, 0)])

@@ -99,7 +99,7 @@ def test_the_pulls_that_are_drawn_are_of_the_recommended_configuration(make: Mak
     cells = tables.cells(stored.pulls, stored.trials)
     choice = choose(stored, cells)
     assert choice is not None
-    drawn = {each.pull["engine"]: each.pull for each in waterfalls(stored, cells)}
+    drawn = {each.pull["engine"]: each.pull for each in waterfalls(stored, cells, choose(stored, cells))}
     assert set(drawn) == {"docker", "wire"}
     for pull in drawn.values():
         assert (pull["concurrency"], pull["proxy"]) == (choice.cell["concurrency"], choice.cell["proxy"])

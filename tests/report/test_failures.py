@@ -96,7 +96,7 @@ def test_a_cell_that_failed_everywhere_has_no_latency_and_a_red_row(two: StoredR
         if name.endswith("_s") and name != "client_busy":
             assert math.isnan(value), name
     assert cell["success_rate"] == 0
-    shown = page.settings_table(stored, tables.cells(stored.pulls, stored.trials))
+    shown = page.RunPage(stored).configurations()
     assert shown.count('<tr class="failed"') == 1
 
 

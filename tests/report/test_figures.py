@@ -14,6 +14,7 @@ from pullbench.report.core.stored import StoredRun, rows_of
 from pullbench.report.figures import axes, forest, grids, load, over_time, pulls
 from pullbench.report.figures.pulls import waterfall
 from pullbench.report.render.html import Html
+from pullbench.report.run.best import choose
 from pullbench.report.run.concurrency import curves
 from pullbench.report.run.contrasts import contrasts, places
 from pullbench.report.run.pulls import spreads, waterfalls
@@ -28,7 +29,7 @@ FIGURES: dict[str, Callable[[StoredRun, pd.DataFrame], Html]] = {
     "concurrency": lambda stored, cells: load.concurrency(cells, curves(stored)),
     "heat": lambda stored, cells: grids.heat(places(cells)),
     "contrast": lambda stored, cells: forest.contrast(contrasts(stored)),
-    "waterfalls": lambda stored, cells: pulls.waterfalls(waterfalls(stored, cells)),
+    "waterfalls": lambda stored, cells: pulls.waterfalls(waterfalls(stored, cells, choose(stored, cells))),
     "timeline": lambda stored, cells: over_time.timeline(tables.trials_over_time(stored.pulls, stored.trials)),
     "ecdf": lambda stored, cells: pulls.ecdf(*spreads(stored, cells)),
     "panel": lambda stored, cells: grids.panel(stored.checks),
@@ -193,7 +194,7 @@ def test_the_parts_of_every_bar_make_its_whole_time(full: StoredRun) -> None:
     slower = full.transfers.assign(total_s=full.transfers["total_s"] + 0.5)
     slow = dataclasses.replace(full, read_transfers=rows_of(slower))
     cells = tables.cells(full.pulls, full.trials)
-    (wire,) = [entry for entry in waterfalls(slow, cells) if entry.setting.startswith("wire")]
+    (wire,) = [entry for entry in waterfalls(slow, cells, choose(slow, cells)) if entry.setting.startswith("wire")]
     parts = wire.steps[["connecting_s", "wait_s", "transfer_s", "other_s"]].sum(axis=1)
     assert parts.tolist() == pytest.approx(wire.steps["total_s"].tolist())
 

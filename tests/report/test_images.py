@@ -8,7 +8,7 @@ import pytest
 
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
-from pullbench.report.run import documents, verdicts
+from pullbench.report.run import advice, documents, page, pulls, verdicts
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.page import RunPage
 from pullbench.report.run.phases import pull_phases
@@ -60,27 +60,34 @@ def test_the_page_has_the_rows_where_there_are_two_images(make: Make) -> None:
     assert "library/redis:7" in document_of(alone)["summary"]["cause"][0]
 
 
-def test_a_document_computes_its_phases_and_its_summary_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+COMPUTED_ONCE = ("break_evens", "choose", "pull_phases", "summary")
+
+
+def run_all(made: RunPage) -> None:
+    made.header(), made.to_do(), made.payback(), made.configurations(), made.where_the_time_goes()
+
+
+@pytest.mark.parametrize("made", [document_of, lambda stored: run_all(RunPage(stored))], ids=["document", "page"])
+def test_what_several_parts_need_is_computed_once(
+    make: Make, made: Callable[[StoredRun], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored, counted = make(SMALL), list[str]()
 
     def counting(module: object, name: str) -> None:
-        made = getattr(module, name)
+        whole = getattr(module, name)
 
         def count(*given: object) -> object:
             counted.append(name)
-            return made(*given)
+            return whole(*given)
 
         monkeypatch.setattr(module, name, count)
 
-    for module, name in (
-        (documents, "pull_phases"),
-        (verdicts, "pull_phases"),
-        (documents, "summary"),
-        (verdicts, "summary"),
-    ):
-        counting(module, name)
-    document_of(stored)
-    assert sorted(counted) == ["pull_phases", "summary"]
+    for name in COMPUTED_ONCE:
+        for module in (documents, verdicts, page, pulls, advice):
+            if hasattr(module, name):
+                counting(module, name)
+    made(stored)
+    assert sorted(counted) == sorted(COMPUTED_ONCE)
 
 
 def test_a_run_without_pulls_has_no_images(make: Make) -> None:

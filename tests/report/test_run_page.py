@@ -13,7 +13,7 @@ from tests.report.synthetic import Recipe
 
 
 def cells_section(stored: StoredRun) -> str:
-    return page.settings_table(stored, tables.cells(stored.pulls, stored.trials))
+    return page.RunPage(stored).configurations()
 
 
 def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: StoredRun) -> None:

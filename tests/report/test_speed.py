@@ -15,6 +15,7 @@ from pullbench.report.core.stored import StoredRun, measured, read_run, records,
 from pullbench.report.core.tables import CELL_KEY, CellRows, by_block, in_cell, latency_s
 from pullbench.report.run import break_even
 from pullbench.report.run import pulls as spread
+from pullbench.report.run.best import choose
 from pullbench.report.run.documents import run_document
 from pullbench.report.run.pulls import waterfalls
 from pullbench.report.run.slos import slos
@@ -61,7 +62,8 @@ def test_a_table_of_categories_gives_the_numbers_of_one_of_texts(store: ResultSt
         one, other = (make(run, tables.cells(run.pulls, run.trials)) for run in (encoded, texts))
         pd.testing.assert_frame_equal(one, other)
     pd.testing.assert_frame_equal(tables.errors(encoded), tables.errors(texts))
-    one, other = (waterfalls(run, tables.cells(run.pulls, run.trials)) for run in (encoded, texts))
+    frames = [(run, tables.cells(run.pulls, run.trials)) for run in (encoded, texts)]
+    one, other = (waterfalls(run, cells, choose(run, cells)) for run, cells in frames)
     assert [entry.setting for entry in one] == [entry.setting for entry in other] and one
     for left, right in zip(one, other, strict=True):
         pd.testing.assert_frame_equal(left.steps, right.steps, check_dtype=False, check_categorical=False)

@@ -158,6 +158,26 @@ def test_a_configuration_that_another_beats_is_not_as_good_as_a_fastest_that_var
     assert (choice.cell["registry"], choice.cell["concurrency"]) == ("us", 1)
 
 
+def test_a_configuration_with_failures_beats_no_other(make) -> None:
+    wall_s = {
+        ("us", 2): [0.3, 1.2, 0.25, 1.3, 0.2],
+        ("us", 1): [0.60, 0.61, 0.60, 0.62, 0.61],
+        ("eu", 1): [1.00, 1.01, 1.02, 1.00, 1.01],
+        ("eu", 2): [0.1] * 5,
+    }
+    stored = with_wall_s(make(small(concurrency=(1, 2))), wall_s)
+    pulls, trials = stored.pulls.copy(), stored.trials.copy()
+    failing = (trials["registry"] == "eu") & (trials["concurrency"] == 2) & (trials["block"] == 1)
+    trials.loc[failing, "succeeded"] -= 1
+    lost = pulls["trial"].isin(trials.loc[failing, "trial"]) & (pulls["pull"] == 0)
+    pulls.loc[lost, "ok"], pulls.loc[lost, "error_code"] = False, "reset"
+    stored = dataclasses.replace(stored, pulls=pulls, trials=trials)
+    choice = choose(stored, tables.cells(stored.pulls, stored.trials))
+    assert choice is not None
+    assert (choice.cell["registry"], choice.cell["concurrency"]) == ("us", 1)
+    assert set(zip(choice.tied["registry"], choice.tied["concurrency"], strict=True)) == {("us", 1), ("us", 2)}
+
+
 def test_routes_that_differ_by_less_than_the_margin_are_as_good(make) -> None:
     near = {("eu", 1): [1.0, 1.0, 1.0, 1.01, 1.0], ("us", 1): [1.01, 1.01, 1.01, 1.01, 1.01]}
     said = summary(with_wall_s(make(small()), near)).best[0]
@@ -323,7 +343,7 @@ def test_engines_that_unpack_contend_with_each_other_and_with_no_other(make) -> 
     stored = make(small(engines=("docker", "podman", "wire")))
     cells = tables.cells(stored.pulls, stored.trials)
     assert set(contenders(stored, cells)["engine"]) == {"docker", "podman"}
-    assert "docker and podman" in page.settings_table(stored, cells)
+    assert "docker and podman" in page.settings_table(stored, cells, choose(stored, cells))
 
 
 def sentences(stored: StoredRun) -> list[str]:

@@ -375,14 +375,18 @@ def in_everyday_mirrors(table: pd.DataFrame) -> pd.DataFrame:
     return usual
 
 
-def best(table: pd.DataFrame) -> Any:
-    """The row label of the best configuration (most images/s), of those to be trusted.
+def trusted(table: pd.DataFrame) -> pd.DataFrame:
+    """The configurations that can be compared for the most images/s; empty where every one had failures.
 
-    Trusted: every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no configuration is free of
-    the last two, they count again; where every configuration had failures, the answer is None. A client-limited configuration is slower than
-    the registry and never faster, so the best stays the best.
+    Every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no configuration is free of
+    the last two, they count again. A client-limited configuration is slower than the registry and never faster, so it stays.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
     honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0)]
-    candidates = whole if honest.empty else honest
+    return whole if honest.empty else honest
+
+
+def best(table: pd.DataFrame) -> Any:
+    """The row label of the best configuration (most images/s) of the trusted ones; None where there is none."""
+    candidates = trusted(table)
     return None if candidates.empty else candidates["wall_per_pull_s"].idxmin()

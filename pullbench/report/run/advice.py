@@ -8,7 +8,7 @@ import pandas as pd
 from pullbench.model.factor_words import factor_text
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.best import choose, said_of_a_tie
+from pullbench.report.run.best import Choice, said_of_a_tie
 from pullbench.report.run.concurrency import Curve, curve_of, curve_says, undecided
 from pullbench.report.run.phases import LARGE, PullPhases
 from pullbench.stats.break_even import Payback
@@ -21,9 +21,9 @@ _CACHE = {
     Payback.NEVER.value: "Do not pull through {}",
 }
 _HURTS_ALL = ("drift", "few_blocks")
+"""Warnings of the whole run that bear on every recommendation."""
 _ONE_LAYER = 0.5
 """A layer from this share of its image on is named: splitting or shrinking others changes little."""
-"""Warnings of the whole run that bear on every recommendation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Advice:
 
 def advice(
     stored: StoredRun,
-    table: pd.DataFrame,
+    choice: Choice | None,
     curves: Sequence[Curve],
     warnings: pd.DataFrame,
     paid: pd.DataFrame,
@@ -48,7 +48,7 @@ def advice(
         *_checks(stored.checks),
         *_failures(stored),
         *_phase(phases),
-        *_concurrency(stored, table, curves),
+        *_concurrency(choice, curves),
         *_cache(paid),
         *_again(warnings),
     ]
@@ -123,9 +123,8 @@ def _layers(found: PullPhases) -> str:
     return f"{where} A smaller layer, zstd (Docker 23 or newer),"
 
 
-def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) -> Iterator[Advice]:
+def _concurrency(choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Advice]:
     """Which concurrency is enough where the verdict's configuration is; how sure that is, the verdict says."""
-    choice = choose(stored, table)
     curve = None if choice is None else curve_of(curves, choice.cell)
     if choice is None or curve is None:
         return

@@ -60,7 +60,7 @@ class Choice:
     place: Any
     """Its row label in the table of contenders."""
     tied: pd.DataFrame
-    """The fastest contender, and those that are not significantly slower than it or another."""
+    """The fastest contender, and the trusted ones that are not significantly slower than it or another."""
     chosen: pd.DataFrame
     """All contenders."""
     answers: Mapping[Any, Comparison]
@@ -92,10 +92,11 @@ def choose(stored: StoredRun, cells: pd.DataFrame) -> Choice | None:
     mine, *theirs = wall_blocks(stored, [records(chosen.loc[[fastest]])[0], *records(rivals)])
     answers = dict(zip(rivals.index, compare_paired([(blocks, mine) for blocks in theirs]), strict=True))
     times = {fastest: mine, **dict(zip(rivals.index, theirs, strict=True))}
+    times = {place: times[place] for place in tables.trusted(chosen).index}
     same = [
         place
-        for place in rivals.index
-        if _may_be_as_good(rivals.loc[place], answers[place]) and not _is_beaten(place, times)
+        for place in times
+        if place != fastest and answers[place].verdict != ComparisonVerdict.FASTER and not _is_beaten(place, times)
     ]
     tied = chosen.loc[[place for place in chosen.index if place == fastest or place in same]]
     too_few = any(answers[place].verdict == ComparisonVerdict.TOO_FEW_SAMPLES for place in same)
@@ -103,13 +104,8 @@ def choose(stored: StoredRun, cells: pd.DataFrame) -> Choice | None:
     return Choice(cell=records(chosen.loc[[place]])[0], place=place, tied=tied, chosen=chosen, answers=answers)
 
 
-def _may_be_as_good(rival: pd.Series, answer: Comparison) -> bool:
-    """Whether a rival without failures is not significantly slower than the fastest."""
-    return bool(rival["succeeded"] == rival["pulls"]) and answer.verdict != ComparisonVerdict.FASTER
-
-
 def _is_beaten(place: Any, times: Mapping[Any, Blocks]) -> bool:
-    """Whether another contender is significantly faster."""
+    """Whether another trusted contender is significantly faster."""
     others = compare_paired([(times[place], blocks) for other, blocks in times.items() if other != place])
     return any(answer.verdict == ComparisonVerdict.FASTER for answer in others)
 

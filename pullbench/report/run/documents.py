@@ -1,7 +1,6 @@
 """A run as one JSON document: what `run --json` and `show --json` print."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,11 +15,11 @@ from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
 from pullbench.report.run.concurrency import curves, json_curves
 from pullbench.report.run.contrasts import contrasts, places
-from pullbench.report.run.phases import PullPhases, pull_phases
+from pullbench.report.run.phases import pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import warnings
-from pullbench.report.run.verdicts import headline, summary
+from pullbench.report.run.verdicts import Summary, headline, summary
 from pullbench.report.stress.verdict import stress_part
 from pullbench.store.schema import finding_from_row
 
@@ -64,15 +63,15 @@ def _part(stored: StoredRun) -> dict[str, Any]:
 def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     table = tables.cells(stored.pulls, stored.trials)
     scores, differences, unsure = slos(stored, table), contrasts(stored), warnings(stored, table)
-    phases = pull_phases(stored, table)
-    said = summary(stored, table, scores, phases)
+    phases, paid = pull_phases(stored, table), break_evens(stored)
+    said = summary(stored, table, scores, phases, paid)
     return {
         "headline": headline(stored, table, scores, said).document(),
         "summary": said.document(),
         "cells": json_records(table),
         "phases": [each.document() for each in phases],
         "images": [json_row(row) for each in phases for row in each.images],
-        **_choices(stored, table, unsure, phases),
+        **_choices(stored, table, unsure, said, paid),
         "comparisons": json_records(differences),
         "claims": json_records(claims(differences, stored)),
         "stability": json_records(unsure),
@@ -81,12 +80,14 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
 
 
 def _choices(
-    stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame, phases: Sequence[PullPhases]
+    stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame, said: Summary, paid: pd.DataFrame
 ) -> dict[str, Any]:
     """What to choose and to do, with the evidence; `unsure` are the warnings of `stability`."""
-    levels, paid = curves(stored), break_evens(stored)
+    levels = curves(stored)
     return {
-        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid, phases)],
+        "advice": [
+            dataclasses.asdict(entry) for entry in advice(stored, said.choice, levels, unsure, paid, said.phases)
+        ],
         "scaling": json_curves(levels),
         "places": json_records(places(table)),
         "break_even": json_records(paid),
@@ -102,7 +103,7 @@ def _choices(
         "median_pulls": [
             {"setting": each.setting, "image": each.pull["image"], "duration_s": each.pull["duration_s"]}
             | {"steps": json_records(each.steps)}
-            for each in waterfalls(stored, table)
+            for each in waterfalls(stored, table, said.choice)
         ],
     }
 

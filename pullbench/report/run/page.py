@@ -38,7 +38,7 @@ from pullbench.report.render.html import (
     tag,
 )
 from pullbench.report.run.advice import Advice, advice
-from pullbench.report.run.best import Choice, choose, contenders
+from pullbench.report.run.best import Choice, contenders
 from pullbench.report.run.break_even import break_evens, payback
 from pullbench.report.run.claims import claimed, claims
 from pullbench.report.run.concurrency import Curve, curves, recommendations
@@ -144,14 +144,18 @@ class RunPage:
         """What makes the numbers less sure."""
         return warnings(self.stored, self.cells)
 
+    @cached_property
+    def summary(self) -> Summary:
+        """The verdict's sentences, and the configuration that they recommend."""
+        return summary(self.stored, self.cells, self.scores, self.phases, self.paid)
+
     def style(self) -> Html:
         """The style sheet, for a notebook that is opened in Jupyter."""
         return style()
 
     def header(self) -> Html:
         """Title, verdict, and what the run was."""
-        said = summary(self.stored, self.cells, self.scores, self.phases)
-        return header_of(self.stored, self.cells, self.scores, said)
+        return header_of(self.stored, self.cells, self.scores, self.summary)
 
     def slo(self) -> Html:
         """A card for each SLO."""
@@ -163,7 +167,7 @@ class RunPage:
 
     def to_do(self) -> Html:
         """What to fix, what to set and what to measure again, the most pressing first."""
-        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid, self.phases))
+        return to_do_list(advice(self.stored, self.summary.choice, self.curves, self.warnings, self.paid, self.phases))
 
     def break_even(self) -> Html:
         """When a cache has paid, drawn."""
@@ -179,7 +183,7 @@ class RunPage:
 
     def configurations(self) -> Html:
         """Every configuration with its numbers."""
-        return settings_table(self.stored, self.cells)
+        return settings_table(self.stored, self.cells, self.summary.choice)
 
     def concurrency(self) -> Html:
         """Pull time and images a second by concurrency, drawn."""
@@ -225,7 +229,7 @@ class RunPage:
 
     def inside_a_pull(self) -> Html:
         """Where the time of a median pull goes, drawn for each engine."""
-        return draw_waterfalls(waterfalls(self.stored, self.cells))
+        return draw_waterfalls(waterfalls(self.stored, self.cells, self.summary.choice))
 
     def rules_of_thumb(self) -> Html:
         """Rules of thumb about registries, compared with this run."""
@@ -288,15 +292,14 @@ def to_do_list(found: Sequence[Advice]) -> Html:
     return tag("ol", *items, class_="todo") if items else Html()
 
 
-def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
+def settings_table(stored: StoredRun, found: pd.DataFrame, choice: Choice | None) -> Html:
     """Every configuration with its numbers: the best is marked, those with failures are red."""
     if found.empty:
         return Html()
     factors = tables.varying(found) or ["engine"]
     same = sections.the_same_in_all(found, *factors)
     chosen = contenders(stored, found)
-    choice = choose(stored, found) if len(chosen) > 1 else None
-    winner, word = (None, "") if choice is None else (choice.place, _word(choice))
+    winner, word = (None, "") if choice is None or len(chosen) == 1 else (choice.place, _word(choice))
     shown = found.head(MOST_CELLS)
     known = numbers.percentiles_known(records(shown))
     percentiles = [q for q in known if q != 90 or 95 not in known]

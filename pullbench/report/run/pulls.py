@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pullbench.model.plan import FACTORS
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, configuration, in_cell, label, latency_s, varying
-from pullbench.report.run.best import choose
+from pullbench.report.run.best import Choice, choose
 
 STEP_COLUMNS = [
     *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
@@ -130,12 +130,12 @@ class MedianPull:
     steps: pd.DataFrame
 
 
-def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
-    """A median pull of the recommended configuration, and of each other engine in the same place, else of its own.
+def waterfalls(stored: StoredRun, table: pd.DataFrame, choice: Choice | None) -> list[MedianPull]:
+    """A median pull of the recommended configuration, that of `choice`, and of each other engine in the same place, else of its own.
 
     Engines that report no step are left out.
     """
-    chosen = list(_median_pulls(stored, table))
+    chosen = list(_median_pulls(stored, table, choice))
     wanted = {name: [pull[name] for _, pull in chosen] for name in ("trial", "pull")}
     transfers = stored.read_transfers(where=wanted)
     several = [name for name in ("platform", "cache") if table[name].nunique() > 1]
@@ -148,12 +148,13 @@ def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
     return found
 
 
-def _median_pulls(stored: StoredRun, table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _median_pulls(
+    stored: StoredRun, table: pd.DataFrame, choice: Choice | None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each engine's configuration with its median pull."""
-    overall = choose(stored, table)
     for engine in table["engine"].drop_duplicates():
         mine = table[table["engine"] == engine]
-        cell = _of_engine(stored, mine, None if overall is None else overall.cell)
+        cell = _of_engine(stored, mine, None if choice is None else choice.cell)
         pull = None if cell is None else median_pull(stored.pulls, cell)
         if cell is not None and pull is not None:
             yield cell, pull

@@ -73,11 +73,15 @@ class Summary:
 
 
 def summary(
-    stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, phases: Sequence[PullPhases] | None = None
+    stored: StoredRun,
+    cells: pd.DataFrame,
+    scores: pd.DataFrame,
+    phases: Sequence[PullPhases] | None = None,
+    paid: pd.DataFrame | None = None,
 ) -> Summary:
     """The sentences of a benchmark run; those of a run without a successful pull say why there is none.
 
-    `phases` are those of `pull_phases`, where they are known already.
+    `phases` and `paid` are those of `pull_phases` and `break_evens`, where they are known already.
     """
     if cells.empty or not cells["succeeded"].sum():
         found = (
@@ -92,7 +96,9 @@ def summary(
     return Summary(
         cause=tuple(cause(known)),
         best=tuple(nodes if of_nodes else best(stored, cells, chosen)),
-        mirror=() if of_nodes else pays_line(break_evens(stored), None if chosen is None else chosen.cell),
+        mirror=()
+        if of_nodes
+        else pays_line(break_evens(stored) if paid is None else paid, None if chosen is None else chosen.cell),
         choice=chosen,
         phases=tuple(known),
         slo=_slo(scores).clauses,
