@@ -43,6 +43,10 @@ def test_there_is_a_ready_spec_for_every_question() -> None:
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: str(path.stem))
 class TestAReadySpec:
+    def test_is_read_again_from_what_a_run_stores_of_it(self, path: Path) -> None:
+        spec = read(path)
+        assert read_spec(json.loads(json.dumps(spec.redacted()))).hash() == spec.hash()
+
     def test_plans_offline_with_every_cell_that_it_names(self, path: Path) -> None:
         made = plan(read(path), offline_facts())
         assert made.trials

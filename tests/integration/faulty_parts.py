@@ -40,7 +40,7 @@ class Ask:
     route: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     digest: str | None = None
-    """What is asked for, where it is not the image's manifest."""
+    """The digest that is requested, if it is not that of the image's manifest."""
     timeout_s: float = 60.0
     free_bytes: int | None = None
     """How large the disk is that the client writes to, where it is to be a small one."""
