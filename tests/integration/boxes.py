@@ -1,16 +1,14 @@
 """Web servers and caches of Debian in front of a registry, each a process of the test with a configuration of a few lines."""
 
 import contextlib
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.conftest import need
-from tests.integration.ports import free_port
+from tests.integration.ports import free_port, listens
 
 _START_S = 30.0
 _TRIES = 3
@@ -141,23 +139,13 @@ def _running(software: Software, program: str, folder: Path, host: str, lines: s
                 [program, *software.command(place)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder
             )
         try:
-            if _listens(place.port, process):
+            if listens(place.port, process, _START_S):
                 yield f"http://127.0.0.1:{place.port}"
                 return
         finally:
             _end(process)
     said = "".join(path.read_text()[-1000:] for path in (folder / "out", folder / "log") if path.exists())
     raise RuntimeError(f"{software.program} does not listen: {said}")
-
-
-def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    until = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,6 @@
 """A real squid on a free port of loopback, with a log, a cache and a configuration of its own."""
 
 import contextlib
-import socket
 import subprocess
 import tempfile
 import time
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.ports import free_port
+from tests.integration.ports import free_port, listens
 
 _START_S = 60.0
 _TRIES = 3
@@ -119,18 +118,8 @@ def start_squid(program: str, folder: Path, *, htpasswd: str | None = None) -> R
         with (folder / "out").open("ab") as out:
             process = subprocess.Popen([program, "-N", "-f", str(config)], stdout=out, stderr=out)
         squid = RealSquid(url=f"http://127.0.0.1:{port}", folder=folder, process=process)
-        if _listens(port, process):
+        if listens(port, process, _START_S):
             return squid
         squid.stop()
     said = "".join(path.read_text()[-1000:] for path in (folder / "out", folder / "cache.log") if path.exists())
     raise RuntimeError(f"squid does not listen: {said}")
-
-
-def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    until = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-        time.sleep(0.05)
-    return False
