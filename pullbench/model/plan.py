@@ -338,6 +338,7 @@ def manifest_requests(trial: Trial, facts: Facts) -> int:
     """The manifest GETs of a trial, as a rate limit counts them: one per pull, and one more for each index above the manifest.
 
     Base images count for each pull, and so do pulls that warm a store. Most clients request manifests of images they have, too.
+    With its own store, Docker requests fewer: it keeps those of removed images until its next garbage collection.
     """
     is_kept = trial.cell.cache == "warm" and CAPABILITIES[trial.cell.engine_kind].keeps_manifests
     warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()

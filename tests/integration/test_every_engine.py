@@ -205,9 +205,18 @@ def test_a_trials_client_asks_the_registry_of_its_route_and_no_other(measured: M
 def test_the_registry_logged_the_manifest_requests_that_the_plan_counts(measured: Measured) -> None:
     spec = read_spec(yaml.safe_load((measured.folder / "spec.yaml").read_text()))
     planned = {trial.number: manifest_requests(trial, measured.facts) for trial in plan(spec, measured.facts).trials}
+    kept = set[str]()
     for trial in measured.trials:
-        logged = [one for one in trial.by_its_client(trial.here) if "/manifests/" in one.path and one.method == "GET"]
-        assert len(logged) == planned[trial.row["trial"]] == 2 * IMAGES, str(trial)
+        asked = [one for one in trial.by_its_client(trial.here) if "/manifests/" in one.path and one.method == "GET"]
+        counted = planned[trial.row["trial"]]
+        assert counted == 2 * IMAGES, str(trial)
+        if trial.kind == "docker":
+            # dockerd keeps manifests of removed images until its own garbage collection, and asks for none of those again.
+            assert len(asked) <= counted, str(trial)
+            assert len(asked) == counted or kept, f"{trial}: the first pull has nothing that the daemon kept"
+            kept.update(one.name for one in asked)
+        else:
+            assert len(asked) == counted, str(trial)
 
 
 def test_every_pull_brought_each_blob_of_its_image_as_the_registry_sent_it(measured: Measured) -> None:

@@ -138,7 +138,7 @@ def test_a_first_spec_from_a_compose_file_is_ready_for_preflight(
     (shell.folder / "compose.yaml").write_text(yaml.safe_dump({"services": {**services, "own": {"build": "."}}}))
     made = shell.run("init", "--from", "compose.yaml")
     assert made.code == 0, made.err
-    assert "service own: " in made.out
+    assert "service own: " in made.err
     document = shell.run(
         "preflight", "pullbench.yaml", "--json", "--only", "content", "--set", "matrix.platforms=[linux/amd64]"
     ).document
