@@ -12,7 +12,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -28,28 +28,32 @@ _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 _PREFIX = "client fact: "
 
 
-def note(record_property: Any, client: str, what: str, value: object) -> None:
-    """Keep what a test saw of a client, for docs/clients.md: `note(record_property, "podman", "requests a pull", 4)`."""
-    record_property(f"{_PREFIX}{client}", [what, value])
+def note(record_property: Any, client: str, figure: str, of: str, value: int) -> None:
+    """Keep a figure that a test saw of a client, for docs/clients.md: `note(record_property, "podman", "requests", "zstd", 4)`.
+
+    Of several values the largest stays.
+    """
+    record_property(f"{_PREFIX}{client}", [figure, of, value])
 
 
 def record_of(reports: Iterable[pytest.TestReport]) -> dict[str, Any]:
     """The record of a run, from the reports of its tests."""
     outcomes: dict[str, Counter[str]] = {}
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, dict[str, dict[str, int]]] = {}
     for report in reports:
         if report.when == "call" or report.outcome != "passed":
             outcomes.setdefault(Path(report.fspath).stem, Counter())[report.outcome] += 1
         for name, value in report.user_properties if report.when == "call" else ():
             if name.startswith(_PREFIX):
-                what, seen = value  # type: ignore[misc]
-                facts.setdefault(name.removeprefix(_PREFIX), {})[str(what)] = seen
+                figure, of, seen = cast("list[Any]", value)
+                figures = facts.setdefault(name.removeprefix(_PREFIX), {}).setdefault(figure, {})
+                figures[of] = max(seen, figures.get(of, seen))
     return {
         "debian": _release(),
         "python": platform.python_version(),
         "clients": {name: version for name, call in _PROGRAMS.items() if (version := _version(call))},
         "tests": {name: dict(sorted(counts.items())) for name, counts in sorted(outcomes.items())},
-        "facts": {client: dict(sorted(of.items())) for client, of in sorted(facts.items())},
+        "facts": facts,
     }
 
 

@@ -147,11 +147,11 @@ def note_figures(record_property: Callable[[str, object], None], trial: Pulled, 
         repository = pull["image"].partition(":")[0]
         requests = [one for one in trial.by_its_client(trial.here) if one.repository == repository]
         kind = list(KINDS)[int(repository.rpartition("/")[2])]
-        note(record_property, engine, f"requests for a cold pull, {kind}", len(requests))
-        note(record_property, engine, f"of these for blobs, {kind}", sum("/blobs/" in one.path for one in requests))
+        note(record_property, engine, "requests", kind, len(requests))
+        note(record_property, engine, "blobs", kind, sum("/blobs/" in one.path for one in requests))
+    note(record_property, engine, "times", "pulls", len(manifests))
     for name in ("resolve_s", "download_s", "extract_s"):
-        known = sum(pull[name] is not None for pull in trial.pulls)
-        note(record_property, engine, f"`{name}` known", f"{known} of {len(manifests)} pulls")
+        note(record_property, engine, "times", f"`{name}`", sum(pull[name] is not None for pull in trial.pulls))
 
 
 def test_a_warm_pull_found_every_layer_and_was_sent_none(run_of: Callable[[str], Run]) -> None:

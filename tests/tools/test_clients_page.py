@@ -14,14 +14,17 @@ STABLE = {
     "python": "3.11.2",
     "clients": {"docker": "20.10.24", "podman": "4.3.1"},
     "tests": {"test_every_engine": {"passed": 12}, "test_serve": {"passed": 9}},
-    "facts": {"podman": {"requests a pull": 4, "blobs": 3}},
+    "facts": {"podman": {"requests": {"plain": 4}, "blobs": {"plain": 3}, "times": {"pulls": 1, "`extract_s`": 1}}},
 }
 MODERN = {
     "debian": "sid",
     "python": "3.14.10",
     "clients": {"docker": "28.5.2", "podman": "5.8.6", "crane": "0.20.7"},
     "tests": {"test_every_engine": {"failed": 1, "passed": 14}},
-    "facts": {"podman": {"requests a pull": 5, "blobs": 3}, "containerd": {"blobs of other platforms": 0}},
+    "facts": {
+        "podman": {"requests": {"plain": 5, "zstd": 6}, "blobs": {"plain": 3, "zstd": 3}},
+        "containerd": {"requests": {"plain": 7}, "blobs": {"plain": 3}},
+    },
 }
 
 
@@ -46,10 +49,16 @@ def test_a_client_that_one_of_them_lacks_has_a_dash_there(page: list[list[str]])
     assert ["crane", "–", "0.20.7"] in page
 
 
-def test_a_figure_that_differs_is_one_row(page: list[list[str]]) -> None:
-    assert not any("blobs" in row for row in page), "the same in both"
-    assert ["podman", "requests a pull", "4", "5"] in page
-    assert ["containerd", "blobs of other platforms", "–", "0"] in page
+def test_the_requests_of_a_cold_pull_stand_by_client_release_and_kind_of_image(page: list[list[str]]) -> None:
+    assert ["client", "Debian", "plain", "zstd"] in page
+    assert ["podman", "bookworm", "4 (3)", "–"] in page
+    assert ["podman", "sid", "5 (3)", "6 (3)"] in page
+    assert ["containerd", "sid", "7 (3)", "–"] in page
+    assert not any(row[:2] == ["containerd", "bookworm"] for row in page), "it was not there"
+
+
+def test_a_time_that_is_known_of_some_pulls_says_of_how_many(page: list[list[str]]) -> None:
+    assert ["podman", "bookworm", "1 of 1"] in page
 
 
 def test_tests_that_only_stable_runs_are_left_out(page: list[list[str]]) -> None:
@@ -76,8 +85,9 @@ def report(outcome: str, *properties: tuple[str, Any], when: str = "call") -> py
 
 def test_the_record_counts_a_test_once_and_keeps_its_facts() -> None:
     properties: list[tuple[str, Any]] = []
-    note(lambda name, value: properties.append((name, value)), "podman", "requests a pull", 4)
+    for seen in (3, 4, 3):
+        note(lambda name, value: properties.append((name, value)), "podman", "requests", "zstd", seen)
     record = record_of([report("passed", when="setup"), report("passed", *properties), report("skipped", when="setup")])
     assert record["tests"] == {"test_a": {"passed": 1, "skipped": 1}}
-    assert record["facts"] == {"podman": {"requests a pull": 4}}
+    assert record["facts"] == {"podman": {"requests": {"zstd": 4}}}
     assert record["python"].count(".") == 2
