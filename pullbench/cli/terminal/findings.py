@@ -28,14 +28,23 @@ def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> G
     """One line for each group without problems, then each group with problems, with its findings and remedies.
 
     `everything` shows each finding in full, in the given order. Color is never the only sign of a status. Long texts wrap with a
-    hanging indent at any width.
+    hanging indent at any width. The last line has the command that explains the problems.
     """
     groups = group_findings(findings)
     if everything:
-        return Group(*(part for group in groups for part in _in_full(group)))
+        return Group(*(part for group in groups for part in _in_full(group)), *_explained(findings))
     well = [group for group in groups if not _troubles(group)]
     unwell = [group for group in groups if _troubles(group)]
-    return Group(*_well(well), *(part for group in unwell for part in _unwell(group)))
+    return Group(*_well(well), *(part for group in unwell for part in _unwell(group)), *_explained(findings))
+
+
+def _explained(findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    """One line with the command that explains every problem; nothing without problems."""
+    topics = dict.fromkeys(finding.topic for finding in worst_first(findings) if finding.topic is not None)
+    if topics:
+        before = Text("Causes and remedies:")
+        yield Text()
+        yield HangingText(before=before, text=literal(f"pullbench errors {' '.join(topics)}", style="bold"), indent=0)
 
 
 def _well(groups: Sequence[FindingGroup]) -> Iterator[RenderableType]:
@@ -97,7 +106,7 @@ def _text(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Te
 
 
 def _remedy(finding: Finding) -> RenderableType:
-    return _Hanging(before=Text("→".rjust(_STATUS_WIDTH)), text=literal(finding.remedy), indent=2)
+    return HangingText(before=Text("→".rjust(_STATUS_WIDTH)), text=literal(finding.remedy), indent=2)
 
 
 def _checks(group: FindingGroup, *statuses: Status) -> str:
@@ -113,11 +122,11 @@ def _checks(group: FindingGroup, *statuses: Status) -> str:
 
 def _line(status: Status, text: Text, *, indent: int = 0) -> RenderableType:
     before = Text(status.value.ljust(_STATUS_WIDTH), style=STATUS_STYLES[status])
-    return _Hanging(before=before, text=text, indent=indent)
+    return HangingText(before=before, text=text, indent=indent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Hanging:
+class HangingText:
     """A text after a mark, wrapped with a hanging indent; with `soft_wrap` it is not wrapped.
 
     Lines are not padded with blanks, as a table's are.

@@ -171,7 +171,10 @@ def _every_pull_failed(stored: StoredRun, cells: pd.DataFrame) -> Headline:
     failures = tables.errors(stored)
     code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
     pulls = numbers.count(int(cells["pulls"].sum()), "pull")
-    clauses = (f"None of {pulls} succeeded. The most frequent error is `{code}`.", *as_sentences(remedy))
+    clauses = (
+        f"None of {pulls} succeeded. The most frequent error is `{code}` (see `pullbench errors {code}`).",
+        *as_sentences(remedy),
+    )
     return Headline(status="failed", title="Every pull failed", clauses=clauses)
 
 
@@ -182,7 +185,8 @@ def _failures(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
     found = tables.errors(stored)
     most = found.iloc[0]
     share = f"{numbers.count(failed, 'pull')} of {pulls:,} failed ({numbers.percent(failed / pulls)})"
-    sentences = [f"{share}, most often with `{most['code']}`.", *as_sentences(most["remedy"])]
+    often = f"most often with `{most['code']}` (see `pullbench errors {most['code']}`)"
+    sentences = [f"{share}, {often}.", *as_sentences(most["remedy"])]
     for row in records(found[found["code"] == ErrorCode.UNKNOWN]):
         sentences.append(
             f"The text of {numbers.count(row['count'], 'pull')} with `unknown`: {row['example'] or 'none'}"
