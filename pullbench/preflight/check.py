@@ -326,6 +326,10 @@ def _finding(
     kind: str | None = None,
 ) -> Finding:
     fault = observed if isinstance(observed, ObservedFault) else cause
+    if fault is None and kind is None:
+        raise ValueError(
+            f"{check}: a problem without an error code needs a kind, which is its anchor in docs/checks.md"
+        )
     return Finding(
         check=check,
         target=target.name,

@@ -87,8 +87,8 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_seconds("duration_s"),
             *_maybe(_text("evidence code")),
             *_text("parameters"),
-            *_instant("checked_at"),
             *_maybe(_text("kind")),
+            *_instant("checked_at"),
         ]
     ),
     "trials": pa.schema(

@@ -42,7 +42,7 @@ def _explained(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     """One line with the command that explains every problem; nothing without problems."""
     topics = dict.fromkeys(finding.topic for finding in worst_first(findings) if finding.topic is not None)
     if topics:
-        before = Text("Causes and remedies:")
+        before = Text("Usual causes:")
         yield Text()
         yield HangingText(before=before, text=literal(f"pullbench errors {' '.join(topics)}", style="bold"), indent=0)
 

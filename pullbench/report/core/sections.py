@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -300,16 +300,21 @@ def _meanings(codes: Sequence[str]) -> Html:
 
 
 def _meaning(code: ErrorCode) -> Html:
+    """Its causes, and what to do in each case where there are several; else the table above has that."""
     cures = [marked(f"{case}: {text}" if case else text, _REMEDY_SHOWN) for case, text in remedies(code)]
+    by_case = [paragraph("What to do:"), _bullets(cures)] if len(cures) > 1 else []
     return join(
         [
-            paragraph(marked(f"{GUIDES[code].meaning} It can come from {comes_from(code)}.")),
+            paragraph(marked(f"{GUIDES[code].meaning} From: {comes_from(code)}.")),
             paragraph("Usual causes:"),
-            tag("ul", *(tag("li", marked(cause)) for cause in GUIDES[code].causes)),
-            paragraph("What to do:"),
-            tag("ul", *(tag("li", cure) for cure in cures)),
+            _bullets(map(marked, GUIDES[code].causes)),
+            *by_case,
         ]
     )
+
+
+def _bullets(items: Iterable[Html]) -> Html:
+    return tag("ul", *(tag("li", item) for item in items))
 
 
 def preflight(checks: pd.DataFrame) -> Html:
@@ -347,7 +352,7 @@ def _trouble(finding: Finding) -> Row:
         join(
             [
                 marked(finding.remedy, _REMEDY_SHOWN),
-                paragraph("Causes: ", tag("code", f"pullbench errors {finding.topic}")),
+                paragraph("Usual causes: ", tag("code", f"pullbench errors {finding.topic}")),
             ]
         ),
     ]
