@@ -27,7 +27,8 @@ _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def _names() -> list[str]:
+def known_names() -> list[str]:
+    """Everything that the command explains."""
     return list(_sections())
 
 
@@ -36,9 +37,9 @@ def errors(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
-            help="Error codes, kinds of findings, or checks. None: list them.",
-            autocompletion=_names,
+            metavar="NAME",
+            help="Error codes, findings or checks. Without a name, all are listed.",
+            autocompletion=known_names,
         ),
     ] = None,
 ) -> int:
@@ -50,9 +51,7 @@ def errors(
     known = _sections()
     for name in names or []:
         if name not in known:
-            raise UsageError(
-                f"errors: '{name}' is not known; {did_you_mean(name, known)}; `pullbench errors` lists all"
-            )
+            raise UsageError(f"errors: '{name}' is not known; {_hint(name, known)}")
     stdout = stdout_console(folds_in_pipes=False)
     sections = [section for name in dict.fromkeys(names or []) for section in known[name]] or _list()
     for number, section in enumerate(sections):

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from pullbench.errors import ErrorCode
 from pullbench.model import factor_words
 from pullbench.model.calibration import KEY
-from pullbench.model.error_guide import GUIDES, comes_from, remedies
+from pullbench.model.error_guide import GUIDES, comes_from
 from pullbench.model.factor_words import factor_text
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.model.plan import FACTORS
@@ -289,7 +289,7 @@ def _linked(code: str) -> Html:
 
 
 def _meanings(codes: Sequence[str]) -> Html:
-    """What each code of the run means: its usual causes, and what to do in which case."""
+    """What each code of the run means, and its usual causes; the table above has what to do about them here."""
     known = [code for code in ErrorCode if code in codes]
     if not known:
         return Html()
@@ -300,21 +300,15 @@ def _meanings(codes: Sequence[str]) -> Html:
 
 
 def _meaning(code: ErrorCode) -> Html:
-    """Its causes, and what to do in each case where there are several; else the table above has that."""
-    cures = [marked(f"{case}: {text}" if case else text, _REMEDY_SHOWN) for case, text in remedies(code)]
-    by_case = [paragraph("What to do:"), _bullets(cures)] if len(cures) > 1 else []
     return join(
         [
-            paragraph(marked(f"{GUIDES[code].meaning} From: {comes_from(code)}.")),
+            paragraph(marked(GUIDES[code].meaning)),
+            paragraph(f"From: {comes_from(code)}."),
             paragraph("Usual causes:"),
-            _bullets(map(marked, GUIDES[code].causes)),
-            *by_case,
+            tag("ul", *(tag("li", marked(cause)) for cause in GUIDES[code].causes)),
+            paragraph("What to do in each case: ", tag("code", f"pullbench errors {code}")),
         ]
     )
-
-
-def _bullets(items: Iterable[Html]) -> Html:
-    return tag("ul", *(tag("li", item) for item in items))
 
 
 def preflight(checks: pd.DataFrame) -> Html:
@@ -352,7 +346,8 @@ def _trouble(finding: Finding) -> Row:
         join(
             [
                 marked(finding.remedy, _REMEDY_SHOWN),
-                paragraph("Usual causes: ", tag("code", f"pullbench errors {finding.topic}")),
+                "; usual causes: ",
+                tag("code", f"pullbench errors {finding.topic}"),
             ]
         ),
     ]
