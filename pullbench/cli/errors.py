@@ -9,10 +9,9 @@ from rich.console import Group
 from rich.text import Text
 
 from pullbench.cli.terminal.console import stdout_console
-from pullbench.cli.terminal.findings import HangingText
+from pullbench.cli.terminal.hanging_text import HangingText
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import ErrorCode, UsageError
-from pullbench.model.error_guide import GUIDES, address_of, comes_from, remedies
 from pullbench.model.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -81,6 +80,7 @@ def _view(section: Section) -> Group:
 
 def _list() -> list[Section]:
     """The names by kind, each with what it means."""
+    from pullbench.model.error_guide import GUIDES
     from pullbench.preflight.check import COULD_NOT_RUN
     from pullbench.preflight.checks import CHECKS
 
@@ -105,6 +105,8 @@ def _sections() -> dict[str, list[Section]]:
 
 
 def _of_code(code: ErrorCode) -> Section:
+    from pullbench.model.error_guide import GUIDES, address_of, comes_from, remedies
+
     cures = [f"{case}: {text}" if case else text for case, text in remedies(code)]
     return [
         (f"Error code {code}", []),

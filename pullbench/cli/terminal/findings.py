@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from pullbench.cli.terminal.hanging_text import HangingText
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 
@@ -18,7 +18,6 @@ STATUS_STYLES = {
     Status.SKIP: "dim",
 }
 _STATUS_WIDTH = 5
-_NARROWEST = 8
 _ALIKE_SHOWN = 3
 _IN_FULL = 2
 """Problems of one kind in one group that are shown in full; for the others, only their targets."""
@@ -123,24 +122,3 @@ def _checks(group: FindingGroup, *statuses: Status) -> str:
 def _line(status: Status, text: Text, *, indent: int = 0) -> RenderableType:
     before = Text(status.value.ljust(_STATUS_WIDTH), style=STATUS_STYLES[status])
     return HangingText(before=before, text=text, indent=indent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangingText:
-    """A text after a mark, wrapped with a hanging indent; with `soft_wrap` it is not wrapped.
-
-    Lines are not padded with blanks, as a table's are.
-    """
-
-    before: Text
-    text: Text
-    indent: int
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        margin = self.indent + self.before.cell_len + 1
-        width = len(self.text) + 1 if options.no_wrap else max(options.max_width - margin, _NARROWEST)
-        folded = self.text.wrap(console, width, overflow="fold")
-        for number, line in enumerate(folded or [Text()]):
-            line.rstrip()
-            start = Text.assemble(" " * self.indent, self.before, " ") if number == 0 else Text(" " * margin)
-            yield start.append_text(line)
