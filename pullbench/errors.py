@@ -120,7 +120,7 @@ REMEDIES_BY: dict[Responder, dict[ErrorCode, str]] = {
         "this client, or lower the concurrency",
     },
     Responder.BOX_BETWEEN: {
-        ErrorCode.FORBIDDEN: "this page is no registry's answer: a firewall or a web filter between this machine and HOST may block it; "
+        ErrorCode.FORBIDDEN: "this page is no registry's answer: a firewall or a web filter between this machine and HOST may refuse it; "
         "allow the host there, or measure from another network",
         ErrorCode.NOT_A_REGISTRY: "this page is no registry's answer: log in at the network's portal, or allow HOST at the filter between",
     },

@@ -12,7 +12,7 @@ README = ROOT / "README.md"
 PAGES = [README, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "reports/README.md"))]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 MOST_WORDS_OF_THE_README = 950
-_FROM_THE_CODE = ("checks.md", "factors.md")
+_FROM_THE_CODE = ("checks.md", "errors.md", "factors.md")
 """Their terms are tested here; how long the sentences in their tables and lists are is the code's own matter."""
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)

@@ -1,11 +1,11 @@
 """Writes the page of all checks: `python -m tools.checks_page > docs/checks.md`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pullbench.model.finding import Status
-from pullbench.preflight.check import Check, Room
+from pullbench.preflight.check import COULD_NOT_RUN, Check, FindingKind, Room
 from pullbench.preflight.checks import CHECKS
 
 _HEAD = """\
@@ -30,6 +30,10 @@ any secret, is in `--json` ([schema](../specs/preflight.schema.json)), in the ta
 report. If an error is the reason, `code` is its error code and `parameters` has the host, endpoint, repository, platform
 and so on. Both are in `--json` and in `checks` (`parameters` as JSON text); JUnit XML and log lines have the code.
 
+Each problem has a stable anchor with its cause and what to do. With an error code it is that of the [error codes](errors.md); else it
+is the finding's `kind`, an anchor on this page, such as [`tls-expires-soon`](#tls-expires-soon). `pullbench errors NAME` prints both
+kinds of section in the terminal, without a network.
+
 """
 _TITLES = {
     Room.NETWORK: "the connection to the registry",
@@ -50,7 +54,8 @@ def checks_page(checks: Sequence[Check[Any, Any]] = CHECKS) -> str:
         needs = ", ".join(f"`{name}`" for name in _in_order(check.needs, checks)) or "–"
         lines.append(f"| [`{check.id}`](#{check.id}) | {check.room} | {needs} |")
     sections = [line for room in rooms for line in _room(room, checks)]
-    return _HEAD + "\n".join([*lines, "", *sections])
+    ending = ["## A check could not run", "", "Any check can have one of these problems, with the status `error`.", ""]
+    return _HEAD + "\n".join([*lines, "", *sections, *ending, *_kinds(COULD_NOT_RUN, level=3)])
 
 
 def _in_order(names: frozenset[str], checks: Sequence[Check[Any, Any]]) -> list[str]:
@@ -76,6 +81,12 @@ def _section(check: Check[Any, Any]) -> Iterator[str]:
     yield ""
     yield f"What to do: {check.advice}"
     yield ""
+    yield from _kinds(check.kinds, level=4)
+
+
+def _kinds(kinds: Mapping[str, FindingKind], *, level: int) -> Iterator[str]:
+    for name, kind in kinds.items():
+        yield from (f"{'#' * level} {name}", "", kind.cause, "", f"What to do: {kind.remedy}", "")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,11 @@ COMMANDS: dict[str, Listed] = {
         line="Show a benchmark over time: when did it change?",
         examples=("pullbench trend nightly --last 30",),
     ),
+    "errors": Listed(
+        group="Inspect",
+        line="Explain an error code or a finding: causes, and what to do.",
+        examples=("pullbench errors", "pullbench errors tls_untrusted tls-expires-soon"),
+    ),
     "serve": Listed(
         group="Automate",
         line="Serve Prefect's UI, a worker and the reports until Ctrl-C.",

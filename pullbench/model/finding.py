@@ -45,10 +45,17 @@ class Finding:
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The parameters of the code's remedy by name, such as host, endpoint, address, repository, image and platform;
     empty without a code."""
+    kind: str | None = None
+    """The problem of a finding without a code, such as `tls-expires-soon`: its anchor in docs/checks.md. None if it passed."""
 
     def __post_init__(self) -> None:
         if self.status in TROUBLES and not self.remedy:
             raise ValueError(f"{self.check}: a finding with status {self.status} needs a remedy")
+
+    @property
+    def topic(self) -> str | None:
+        """What `pullbench errors` and the docs explain about it: its code or kind, else its check; None if it passed."""
+        return (self.code or self.kind or self.check) if self.status in TROUBLES else None
 
 
 def worst(findings: Iterable[Finding]) -> Status:
@@ -126,6 +133,9 @@ class FindingDocument(TypedDict):
     """Known parameters of the error by name: registry, proxy, url, host, endpoint, address, repository, image, platform,
     status (HTTP), answered_by (registry, token_service, redirect, proxy, in_front, box_between, daemon), answered_at, content_type,
     problem and message (code and message of the answer's body), daemon, path. Empty without a code."""
+    kind: str | None
+    """The problem of a finding without an error code, such as `tls-expires-soon`: its anchor in docs/checks.md. Null with a code,
+    and for passed and skipped checks."""
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -149,7 +159,7 @@ def _document(finding: Finding) -> FindingDocument:
 
 
 def finding_of_document(document: Mapping[str, Any]) -> Finding:
-    """Read one finding of a document. Documents of older versions have no code and no parameters."""
+    """Read one finding of a document. Documents of older versions have no code, no parameters and no kind."""
     evidence, code = document.get("evidence"), document.get("code")
     given = {
         "status": Status(document["status"]),

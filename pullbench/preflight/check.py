@@ -59,6 +59,34 @@ class Local:
 TargetT = TypeVar("TargetT", Target, Local)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingKind:
+    """A problem that a check can find without an error code, for docs/checks.md: what leads to it, and what to do."""
+
+    cause: str
+    remedy: str
+
+
+TOO_SLOW = "check-too-slow"
+WRONG_SPEC = "check-wrong-spec"
+BROKEN = "check-broken"
+COULD_NOT_RUN = {
+    TOO_SLOW: FindingKind(
+        cause="The check waited for a server, a daemon or a disk longer than its limit.",
+        remedy="Repeat it with `--only CHECK`, or continue without it: `--skip CHECK`.",
+    ),
+    WRONG_SPEC: FindingKind(
+        cause="A part of the spec that only this check reads is wrong, such as the source of credentials.",
+        remedy="Fix the part of the spec that the finding names.",
+    ),
+    BROKEN: FindingKind(
+        cause="A bug of pullbench: the check met something that it does not expect.",
+        remedy="Report the finding's text to the maintainers of pullbench; continue with `--skip CHECK`.",
+    ),
+}
+"""The problems of every check with the status `error`."""
+
+
 REPLICAS = "answers differ between requests: replicas without shared storage, or a cache"
 NO_DOCKER = Local(name="docker")
 """The daemon target of a spec without docker engines."""
@@ -225,6 +253,8 @@ class Check(Generic[TargetT, Evidence]):
     runner gives: `error` if a check breaks or takes too long, `skip` if a check that it needs has failed."""
     advice: str
     """For docs/checks.md: a summary of the remedies, with the command."""
+    kinds: Mapping[str, FindingKind] = field(default_factory=dict)
+    """Its problems without an error code, by the `kind` of their findings, `ID-…`: their anchors in docs/checks.md."""
     targets: Callable[[CheckContext], Sequence[TargetT]]
     probe: Callable[[CheckContext, TargetT], Evidence]
     """Collects the evidence, in its own thread. Registry errors are evidence; an exception makes the check `error`."""
@@ -250,19 +280,33 @@ def warned(
     remedy: str,
     *,
     cause: ObservedFault | None = None,
+    kind: str | None = None,
 ) -> Finding:
-    """A warning. `cause` is the fault behind it if `observed` is a separate text."""
-    return _finding(check, target, Status.WARN, observed, remedy, expected=expected, cause=cause)
+    """A warning. `cause` is the fault behind it if `observed` is a separate text; without a fault `kind` names the problem."""
+    return _finding(check, target, Status.WARN, observed, remedy, expected=expected, cause=cause, kind=kind)
 
 
-def failed(check: str, target: Target | Local, observed: ObservedFault | str, expected: str, remedy: str) -> Finding:
-    """A failure. The text of a fault starts with its error code in brackets, such as `[connect_refused]`."""
-    return _finding(check, target, Status.FAIL, observed, remedy, expected=expected)
+def failed(
+    check: str,
+    target: Target | Local,
+    observed: ObservedFault | str,
+    expected: str,
+    remedy: str,
+    *,
+    kind: str | None = None,
+) -> Finding:
+    """A failure. The text of a fault starts with its error code in brackets, such as `[connect_refused]`.
+
+    Without a fault `kind` names the problem: one of the check's `kinds`.
+    """
+    return _finding(check, target, Status.FAIL, observed, remedy, expected=expected, kind=kind)
 
 
-def errored(check: str, target: Target | Local, observed: ObservedFault | str, remedy: str) -> Finding:
-    """The check could not run."""
-    return _finding(check, target, Status.ERROR, observed, remedy)
+def errored(
+    check: str, target: Target | Local, observed: ObservedFault | str, remedy: str, *, kind: str | None = None
+) -> Finding:
+    """The check could not run; without a fault `kind` names the reason."""
+    return _finding(check, target, Status.ERROR, observed, remedy, kind=kind)
 
 
 def skipped(check: str, target: Target | Local, reason: str) -> Finding:
@@ -279,8 +323,13 @@ def _finding(
     *,
     expected: str = "",
     cause: ObservedFault | None = None,
+    kind: str | None = None,
 ) -> Finding:
     fault = observed if isinstance(observed, ObservedFault) else cause
+    if fault is None and kind is None:
+        raise ValueError(
+            f"{check}: a problem without an error code needs a kind, which is its anchor in docs/checks.md"
+        )
     return Finding(
         check=check,
         target=target.name,
@@ -289,6 +338,7 @@ def _finding(
         expected=expected,
         remedy=remedy,
         code=None if fault is None else fault.code,
+        kind=kind if fault is None else None,
         parameters={} if fault is None else _parameters(target, fault),
     )
 

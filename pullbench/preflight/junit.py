@@ -58,6 +58,7 @@ def _lines(finding: Finding) -> str:
         "warning" if finding.status is Status.WARN else "observed": finding.observed,
         "expected": finding.expected,
         "what to do": finding.remedy,
+        "usual causes": f"pullbench errors {finding.topic}" if finding.topic else "",
     }
     return _text("\n".join(f"{title}: {line}" for title, line in lines.items() if line))
 

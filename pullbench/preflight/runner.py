@@ -19,7 +19,20 @@ from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, Local, ObservedFault, Room, Target, always, cure_of, errored, skipped
+from pullbench.preflight.check import (
+    BROKEN,
+    TOO_SLOW,
+    WRONG_SPEC,
+    Check,
+    Local,
+    ObservedFault,
+    Room,
+    Target,
+    always,
+    cure_of,
+    errored,
+    skipped,
+)
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel, with_timeout
@@ -206,7 +219,7 @@ def _judged_in_time(check: Check[Any, Any], target: Target | Local, context: Che
         return with_timeout(partial(_judged, check, target, context), check.timeout_s, name=f"check-{check.id}")
     except TimeoutError as error:
         cure = f"repeat it with `--only {check.id}`, or continue without it: `--skip {check.id}`"
-        return [errored(check.id, target, str(error), cure)]
+        return [errored(check.id, target, str(error), cure, kind=TOO_SLOW)]
 
 
 def _judged(check: Check[Any, Any], target: Target | Local, context: CheckContext) -> list[Finding]:
@@ -222,10 +235,10 @@ def _judged(check: Check[Any, Any], target: Target | Local, context: CheckContex
             errored(check.id, target, fault, cure_of(fault, target) if isinstance(target, Target) else error.remedy)
         ]
     except UsageError as error:
-        return [errored(check.id, target, clean(error), "fix this in the spec")]
+        return [errored(check.id, target, clean(error), "fix this in the spec", kind=WRONG_SPEC)]
     except Exception as error:  # noqa: BLE001  (a broken check must not stop the others)
         observed = f"the check itself failed: {type(error).__name__}: {clean(error)}"
-        return [errored(check.id, target, observed, f"report this bug; continue with `--skip {check.id}`")]
+        return [errored(check.id, target, observed, f"report this bug; continue with `--skip {check.id}`", kind=BROKEN)]
 
 
 def as_json(evidence: object) -> str:

@@ -87,6 +87,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_seconds("duration_s"),
             *_maybe(_text("evidence code")),
             *_text("parameters"),
+            *_maybe(_text("kind")),
             *_instant("checked_at"),
         ]
     ),
@@ -141,7 +142,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
 }
 
 _MAPPINGS = ("labels", "parameters")
-_OF_FINDING = ("evidence", "code", "parameters")
+_OF_FINDING = ("evidence", "code", "parameters", "kind")
 """Columns of `checks` that may be null or missing in older files."""
 
 
@@ -194,8 +195,10 @@ def run_from_row(row: Mapping[str, Any]) -> RunRecord:
 
 
 def finding_from_row(row: Mapping[str, Any]) -> Finding:
-    """A finding from its row of `checks`, also one read by pandas; rows of older files have no code."""
-    evidence, code, parameters = (text if isinstance(text := row.get(name), str) else None for name in _OF_FINDING)
+    """A finding from its row of `checks`, also one read by pandas; rows of older files have no code and no kind."""
+    evidence, code, parameters, kind = (
+        text if isinstance(text := row.get(name), str) else None for name in _OF_FINDING
+    )
     return Finding(
         **{
             field.name: row[field.name]
@@ -206,6 +209,7 @@ def finding_from_row(row: Mapping[str, Any]) -> Finding:
         evidence=evidence,
         code=None if code is None else ErrorCode(code),
         parameters=json.loads(parameters or "{}"),
+        kind=kind,
     )
 
 

@@ -120,3 +120,18 @@ def test_plain_lets_no_finding_be_markup_or_steer_a_terminal() -> None:
 def test_the_status_is_a_word_and_has_a_colour_too() -> None:
     told = shown(findings_view([finding("api", status=Status.FAIL)]), colour=True)
     assert "\x1b[1;31mfail" in told
+
+
+def test_the_last_line_names_each_problem_once_the_worst_first() -> None:
+    found = [
+        finding("http2", status=Status.WARN, kind="http2-no-h2"),
+        finding("dns"),
+        *LOST,
+        finding("clock", status=Status.FAIL),
+    ]
+    for everything in (False, True):
+        assert lines(*found, everything=everything)[-1].split(": ")[1] == "pullbench errors not_found clock http2-no-h2"
+
+
+def test_no_problem_needs_no_such_line() -> None:
+    assert not any("pullbench errors" in line for line in lines(finding("dns"), finding("tls", status=Status.SKIP)))

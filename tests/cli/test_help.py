@@ -27,6 +27,8 @@ WRONG_CALLS: tuple[tuple[str, ...], ...] = (
     ("show", "latest"),
     ("open", "latest"),
     ("completion", "bahs"),
+    ("errors", "tls-untrusted"),
+    ("errors", "frobnicate"),
     ("report", "latest", "--format", "pdf"),
     ("pull", "Nginx"),
     ("pull", "nginx", "--engine", "dokcer"),

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,11 +52,31 @@ def test_what_comes_from_no_error_has_no_code_and_no_parameters() -> None:
     target = Target(route=ROUTE)
     findings = [
         passed("x", target, "[reset] as a registry may write", "e"),
-        warned("x", target, "slow", "e", "r"),
-        failed("x", target, "[reset] as a registry may write", "e", "r"),
+        warned("x", target, "slow", "e", "r", kind="x-slow"),
+        failed("x", target, "[reset] as a registry may write", "e", "r", kind="x-text"),
         skipped("x", target, "no"),
     ]
     assert [(found.code, found.parameters) for found in findings] == [(None, {})] * 4
+    assert [found.kind for found in findings] == [None, "x-slow", "x-text", None]
+    assert [found.topic for found in findings] == [None, "x-slow", "x-text", None]
+
+
+def test_a_problem_has_an_error_code_or_a_kind() -> None:
+    target = Target(route=ROUTE)
+    for made in (partial(warned, "x", target, "slow", "e", "r"), partial(failed, "x", target, "slow", "e", "r")):
+        with pytest.raises(ValueError, match="kind"):
+            made()
+    with pytest.raises(ValueError, match="kind"):
+        errored("x", target, "slow", "r")
+
+
+def test_the_code_of_a_fault_is_its_topic_and_it_has_no_kind() -> None:
+    fault = ObservedFault(code=ErrorCode.RESET, text="reset")
+    found = [
+        failed("x", Target(route=ROUTE), fault, "e", "r", kind="x-slow"),
+        warned("x", Target(route=ROUTE), "slow", "e", "r", cause=fault),
+    ]
+    assert [(each.topic, each.kind) for each in found] == [("reset", None)] * 2
 
 
 def test_the_parameters_name_the_target() -> None:

@@ -76,6 +76,7 @@ def test_every_status_has_its_element_and_the_counts_are_right() -> None:
         "[forbidden] no",
         "yes",
         "log in",
+        "pullbench errors forbidden",
     ]
     error, skipped = case(root, "quota eu").find("error"), case(root, "image eu app:1").find("skipped")
     assert error is not None and error.get("type") == "quota"
@@ -87,7 +88,7 @@ def test_a_warning_passes_and_is_told_and_counted() -> None:
     warned = case(root, "tls eu")
     assert [child.tag for child in warned] == ["system-out"]
     written = warned.findtext("system-out", "").splitlines()
-    assert [line.partition(": ")[2] for line in written] == ["20 days left", "renew it"]
+    assert [line.partition(": ")[2] for line in written] == ["20 days left", "renew it", "pullbench errors tls"]
     properties = [entry.attrib for entry in root.findall("testsuite[1]/properties/property")]
     assert properties == [{"name": "warnings", "value": "1"}]
 

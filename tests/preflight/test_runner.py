@@ -335,6 +335,7 @@ def test_the_document_has_the_worst_status_and_every_field() -> None:
         "evidence",
         "code",
         "parameters",
+        "kind",
     }
 
 
@@ -349,7 +350,7 @@ def test_a_password_that_a_registry_echoes_is_in_no_finding() -> None:
         return f"you sent {SECRET}"
 
     def judge(evidence: str, target: Target) -> list[Finding]:
-        return [failed("echo", target, evidence, evidence, evidence)]
+        return [failed("echo", target, evidence, evidence, evidence, kind="echo-heard")]
 
     found = run(check_of("echo", probe=probe, judge=judge))
     assert SECRET not in repr(found)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pullbench.errors import ErrorCode
+from pullbench.model.error_guide import GUIDES
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import page
@@ -118,6 +119,23 @@ def test_no_remedy_in_a_report_has_a_placeholder_in_it(make, code: ErrorCode, kn
     for text in map(html.unescape, shown):
         assert not PLACEHOLDER.search(text), PLACEHOLDER.search(text)
     assert ("us.example.com" in row["remedy"]) == (known and code not in OF_NO_HOST)
+
+
+@pytest.mark.parametrize("codes", [("reset",), ("reset", "timeout", "dns"), ("reset", "a code of tomorrow")])
+def test_each_code_of_a_run_leads_to_what_it_means_on_the_same_page(two: StoredRun, codes: tuple[str, ...]) -> None:
+    stored = failing(two, set(range(len(two.pulls))))
+    of_rows = [codes[row % len(codes)] for row in range(len(two.pulls))]
+    shown = page.RunPage(dataclasses.replace(stored, pulls=stored.pulls.assign(error_code=of_rows))).errors()
+    known = sorted(f"error-{code}" for code in codes if code in set(ErrorCode))
+    assert sorted(re.findall(r'href="#([^"]+)"', shown)) == known
+    assert sorted(re.findall(r'id="([^"]+)"', shown)) == known
+    text = html.unescape(shown)
+    for code in map(ErrorCode, (code for code in codes if code in set(ErrorCode))):
+        assert all(cause in re.sub(r"<[^>]+>", "", text) for cause in GUIDES[code].causes)
+
+
+def test_a_run_without_a_failed_pull_explains_no_code(two: StoredRun) -> None:
+    assert "error-" not in page.RunPage(two).errors()
 
 
 def test_a_stored_image_that_is_no_name_gets_into_no_command(make) -> None:

@@ -97,18 +97,26 @@ def test_findings_come_back_with_their_run(store: ResultStore) -> None:
             code=ErrorCode.TLS_EXPIRED,
             parameters={"host": "r.example", "endpoint": "r.example:443"},
         ),
+        Finding(
+            check="http2", target="eu", status=Status.WARN, observed="none", remedy="enable it", kind="http2-no-h2"
+        ),
     ]
     store.write_checks(RUN_ID, "office", findings, sample.START)
     rows = store.table("checks", RUN_ID).to_pylist()
     assert [(row["code"], row["parameters"]) for row in rows] == [
         (None, "{}"),
         ("tls_expired", '{"endpoint": "r.example:443", "host": "r.example"}'),
+        (None, "{}"),
     ]
+    assert [row["kind"] for row in rows] == [None, None, "http2-no-h2"]
+    older = store.frame("checks", RUN_ID).drop(columns=["kind"]).to_dict("records")
+    assert [schema.finding_from_row(row).topic for row in older] == [None, "tls_expired", "http2"]
     assert [schema.finding_from_row(row) for row in rows] == findings
     assert [schema.finding_from_row(row) for row in store.frame("checks", RUN_ID).to_dict("records")] == findings
     assert [(row["run_id"], row["vantage"], row["check"], row["status"]) for row in rows] == [
         (RUN_ID, "office", "dns", "pass"),
         (RUN_ID, "office", "tls", "fail"),
+        (RUN_ID, "office", "http2", "warn"),
     ]
     assert rows[1]["duration_s"] == 0.5
     assert rows[1]["checked_at"] == sample.START

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from pullbench.cli.terminal.hanging_text import HangingText
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 
@@ -18,7 +18,6 @@ STATUS_STYLES = {
     Status.SKIP: "dim",
 }
 _STATUS_WIDTH = 5
-_NARROWEST = 8
 _ALIKE_SHOWN = 3
 _IN_FULL = 2
 """Problems of one kind in one group that are shown in full; for the others, only their targets."""
@@ -28,14 +27,23 @@ def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> G
     """One line for each group without problems, then each group with problems, with its findings and remedies.
 
     `everything` shows each finding in full, in the given order. Color is never the only sign of a status. Long texts wrap with a
-    hanging indent at any width.
+    hanging indent at any width. The last line has the command that explains the problems.
     """
     groups = group_findings(findings)
     if everything:
-        return Group(*(part for group in groups for part in _in_full(group)))
+        return Group(*(part for group in groups for part in _in_full(group)), *_explained(findings))
     well = [group for group in groups if not _troubles(group)]
     unwell = [group for group in groups if _troubles(group)]
-    return Group(*_well(well), *(part for group in unwell for part in _unwell(group)))
+    return Group(*_well(well), *(part for group in unwell for part in _unwell(group)), *_explained(findings))
+
+
+def _explained(findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    """One line with the command that explains every problem; nothing without problems."""
+    topics = dict.fromkeys(finding.topic for finding in worst_first(findings) if finding.topic is not None)
+    if topics:
+        before = Text("Usual causes:")
+        yield Text()
+        yield HangingText(before=before, text=literal(f"pullbench errors {' '.join(topics)}", style="bold"), indent=0)
 
 
 def _well(groups: Sequence[FindingGroup]) -> Iterator[RenderableType]:
@@ -97,7 +105,7 @@ def _text(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Te
 
 
 def _remedy(finding: Finding) -> RenderableType:
-    return _Hanging(before=Text("→".rjust(_STATUS_WIDTH)), text=literal(finding.remedy), indent=2)
+    return HangingText(before=Text("→".rjust(_STATUS_WIDTH)), text=literal(finding.remedy), indent=2)
 
 
 def _checks(group: FindingGroup, *statuses: Status) -> str:
@@ -113,25 +121,4 @@ def _checks(group: FindingGroup, *statuses: Status) -> str:
 
 def _line(status: Status, text: Text, *, indent: int = 0) -> RenderableType:
     before = Text(status.value.ljust(_STATUS_WIDTH), style=STATUS_STYLES[status])
-    return _Hanging(before=before, text=text, indent=indent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hanging:
-    """A text after a mark, wrapped with a hanging indent; with `soft_wrap` it is not wrapped.
-
-    Lines are not padded with blanks, as a table's are.
-    """
-
-    before: Text
-    text: Text
-    indent: int
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        margin = self.indent + self.before.cell_len + 1
-        width = len(self.text) + 1 if options.no_wrap else max(options.max_width - margin, _NARROWEST)
-        folded = self.text.wrap(console, width, overflow="fold")
-        for number, line in enumerate(folded or [Text()]):
-            line.rstrip()
-            start = Text.assemble(" " * self.indent, self.before, " ") if number == 0 else Text(" " * margin)
-            yield start.append_text(line)
+    return HangingText(before=before, text=text, indent=indent)

@@ -11,12 +11,26 @@ from pullbench.model.reference import Reference
 from pullbench.model.remedy import curl, remedy
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import redact_url
 from pullbench.registry.keychain import shown_user
 
 ID = "auth"
+NO_CHALLENGE = "auth-no-challenge"
+CLEAR_TEXT = "auth-clear-text"
+FOREIGN_REALM = "auth-foreign-realm"
 MAX_REPOSITORIES = 5
 """The number of repositories that this check tries; the `image` check requests every image."""
 _REFUSALS = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN)
@@ -122,12 +136,18 @@ def judge(evidence: LoginAttempt, target: Target) -> list[Finding]:
     if unasked:
         return [
             warned(
-                ID, target, f"{how}{_granted(evidence)}, {_UNASKED.format(max(unasked).capitalize())}", expected, _ASK
+                ID,
+                target,
+                f"{how}{_granted(evidence)}, {_UNASKED.format(max(unasked).capitalize())}",
+                expected,
+                _ASK,
+                kind=NO_CHALLENGE,
             )
         ]
     danger = _danger(evidence, route)
     if danger is not None:
-        return [warned(ID, target, f"{how}{_granted(evidence)}; {danger[0]}", expected, danger[1])]
+        text, cure, kind = danger
+        return [warned(ID, target, f"{how}{_granted(evidence)}; {text}", expected, cure, kind=kind)]
     return [passed(ID, target, how + _granted(evidence), expected)]
 
 
@@ -218,18 +238,18 @@ def _granted(evidence: LoginAttempt) -> str:
     return f", granted {clean(shown, 300)}"
 
 
-def _danger(evidence: LoginAttempt, route: Route) -> tuple[str, str] | None:
-    """The risk and remedy if the password was sent in clear text, or to a host of another domain; else None."""
+def _danger(evidence: LoginAttempt, route: Route) -> tuple[str, str, str] | None:
+    """The risk, its remedy and kind if the password was sent in clear text, or to a host of another domain; else None."""
     if evidence.user is None:
         return None
     login_url = evidence.realm or route.url
     host = urlsplit(login_url).hostname or ""
     if urlsplit(login_url).scheme == "http" and not _is_here(host):
         cure = f"serve {host} over TLS, write https:// in the URL, and change the password"
-        return f"the password was sent to {host} in clear text", cure
+        return f"the password was sent to {host} in clear text", cure, CLEAR_TEXT
     if evidence.realm and not _belongs(host, urlsplit(route.url).hostname or ""):
         cure = f"check that {host} is the token service of {route.host}: `{curl(route)} -sI {route.url}/v2/ | grep -i authenticate`"
-        return f"the password was sent to {host}, which shares no domain with the registry", cure
+        return f"the password was sent to {host}, which shares no domain with the registry", cure, FOREIGN_REALM
     return None
 
 
@@ -263,6 +283,20 @@ CHECK = Check(
         "with tokens",
     },
     advice="Log in again (`docker logout HOST && docker login HOST`), fix the source in `credentials`, or grant the pull permission.",
+    kinds={
+        NO_CHALLENGE: FindingKind(
+            cause="The registry answers `/v2/` without a challenge, and requires a login for the repositories. docker, podman and skopeo then send no login.",
+            remedy="Let the registry, or the proxy in front of it, answer `/v2/` with 401 and the challenge of the repositories.",
+        ),
+        CLEAR_TEXT: FindingKind(
+            cause="The registry or its token service is plain `http://` on another machine, so the network can read the password.",
+            remedy="Serve it over TLS, write `https://` in the URL, and change the password.",
+        ),
+        FOREIGN_REALM: FindingKind(
+            cause="The registry's challenge names a token service of another domain. That is usual for some hosted registries, and also what a hostile registry would do.",
+            remedy="Check that the host is the token service of this registry: `curl -sI URL/v2/ | grep -i authenticate`.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -11,12 +11,26 @@ from pullbench.model.reference import Reference
 from pullbench.model.remedy import look, skopeo
 from pullbench.model.route import DIRECT
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, passed, skipped, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    passed,
+    skipped,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.pages import Page
 
 ID = "catalog"
+LISTED_TWICE = "catalog-listed-twice"
+NOT_LISTED = "catalog-not-listed"
+NOT_SORTED = "catalog-not-sorted"
 PAGE_SIZE = 100
 MOST_PAGES = 20
 MOST_NAMES = 20_000
@@ -146,18 +160,18 @@ def _of_names(evidence: CatalogListing, target: Target, see: str) -> Finding:
     if evidence.repeated:
         text = f"{_count(evidence)}; {len(evidence.repeated)} listed more than once, such as {_some(evidence.repeated)}"
         cure = f"fix the catalog's paging, or remove duplicates where you read it: {see}"
-        return warned(ID, target, text, EXPECTED, cure)
+        return warned(ID, target, text, EXPECTED, cure, kind=LISTED_TWICE)
     if evidence.unlisted and route.proxy == DIRECT:
         text = f"{_count(evidence)}; these exist but are not listed: {_some(evidence.unlisted)}"
         cure = (
             f"do not rely on the catalog of {route.host}: it may depend on the permissions of '{route.credentials}', or lag "
             f"after a push; list the tags with `{skopeo('list-tags', route)} docker://{route.host}/{evidence.unlisted[0]}`"
         )
-        return warned(ID, target, text, EXPECTED, cure)
+        return warned(ID, target, text, EXPECTED, cure, kind=NOT_LISTED)
     if evidence.unsorted_at is not None and len(evidence.page_sizes) > 1:
         text = f"{_count(evidence)}, not sorted: '{clean(evidence.unsorted_at, 120)}' follows a later name"
         cure = f"read the catalog only by its Link headers, not with your own `last=`: {see}"
-        return warned(ID, target, text, EXPECTED, cure)
+        return warned(ID, target, text, EXPECTED, cure, kind=NOT_SORTED)
     more = "" if evidence.ended else f"; there are more, not read (the limit is {MOST_PAGES} pages or {MOST_S:g} s)"
     return passed(ID, target, f"{_count(evidence)}{more}", EXPECTED)
 
@@ -187,6 +201,20 @@ CHECK = Check(
         Status.SKIP: "the registry does not offer its catalog (401, 403, 404, 405 …), as Docker Hub and many others",
     },
     advice="Pass `Link` through the proxy in front of the registry: `curl -sSi 'URL/v2/_catalog?n=100'`.",
+    kinds={
+        LISTED_TWICE: FindingKind(
+            cause="Pages of the catalog overlap, because the registry sorts or counts them in another order than it reads them.",
+            remedy="Fix the catalog's paging, or remove duplicates where you read it.",
+        ),
+        NOT_LISTED: FindingKind(
+            cause="The catalog depends on the permissions of the login, or lags after a push.",
+            remedy="Do not rely on the catalog; list the tags of a repository: `skopeo list-tags docker://HOST/REPOSITORY`.",
+        ),
+        NOT_SORTED: FindingKind(
+            cause="The registry lists repositories in the order of its database. A reader that continues with `last=` then misses some.",
+            remedy="Read the catalog only by its `Link` headers.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -9,10 +9,22 @@ from pullbench.errors import RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import curl
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    every_route,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 
 ID = "clock"
+APART = "clock-apart"
 WARN_FROM_S = 5.0
 FAIL_FROM_S = 300.0
 EXPECTED = f"this machine's clock and the registry's are at most {WARN_FROM_S:g} s apart"
@@ -74,8 +86,8 @@ def judge(evidence: AnswerDate, target: Target) -> list[Finding]:
     )
     if surely_s > FAIL_FROM_S:
         observed += ": tokens and certificates may count as expired or not yet valid"
-        return [failed(ID, target, observed, EXPECTED, cure)]
-    return [warned(ID, target, observed, EXPECTED, cure)]
+        return [failed(ID, target, observed, EXPECTED, cure, kind=APART)]
+    return [warned(ID, target, observed, EXPECTED, cure, kind=APART)]
 
 
 def _read(date: str) -> datetime | None:
@@ -104,6 +116,12 @@ CHECK = Check(
         Status.SKIP: "the answers have no Date header",
     },
     advice="Synchronize both machines with a time server: `timedatectl status`, `chronyc tracking`.",
+    kinds={
+        APART: FindingKind(
+            cause="One of the machines is not synchronized with a time server, or a virtual machine was paused. Over 5 minutes is a failure.",
+            remedy="Synchronize both machines: `timedatectl status`, `chronyc tracking`.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

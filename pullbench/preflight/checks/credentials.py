@@ -7,12 +7,24 @@ from pullbench.model.addresses import DOCKER_HUB_HOSTS, login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    every_route,
+    failed,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.docker_config import HUB_ENTRY, Origin
 from pullbench.registry.keychain import shown_user
 
 ID = "credentials"
+NO_LOGIN_IN_ENTRY = "credentials-no-login-in-entry"
+OTHER_NAME = "credentials-other-name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +70,16 @@ def judge(evidence: CredentialLookup, target: Target) -> list[Finding]:
                 observed,
                 expected,
                 f"run `docker login {login_host(route)}`; or set `credentials: anonymous`",
+                kind=NO_LOGIN_IN_ENTRY,
             )
         ]
     if origin.near:
         observed += f", but it has one for {', '.join(clean(key, 80) for key in origin.near)}"
         if route.host in DOCKER_HUB_HOSTS:
             cure = f"run `docker login`: docker reads only the entry that it writes, {HUB_ENTRY}; or set `credentials: anonymous`"
-            return [warned(ID, target, observed, expected, cure)]
+            return [warned(ID, target, observed, expected, cure, kind=OTHER_NAME)]
         cure = f"run `docker login {login_host(route)}`, with the port from the URL; or set `credentials: anonymous`"
-        return [warned(ID, target, observed, expected, cure)]
+        return [warned(ID, target, observed, expected, cure, kind=OTHER_NAME)]
     return [passed(ID, target, observed, expected)]
 
 
@@ -136,6 +149,16 @@ CHECK = Check(
     },
     advice="Run `docker login HOST`, install or unlock the helper (`docker-credential-NAME list`), or fix the source in "
     "`credentials`.",
+    kinds={
+        NO_LOGIN_IN_ENTRY: FindingKind(
+            cause="config.json has an entry for this host without a user and password, such as after `docker logout` or a failed helper.",
+            remedy="Run `docker login HOST`, or set `credentials: anonymous` in the spec.",
+        ),
+        OTHER_NAME: FindingKind(
+            cause="Somebody logged in to the same registry with another port, or under a name of Docker Hub that docker does not read.",
+            remedy="Run `docker login HOST:PORT` with the host and port of the spec's URL (for Docker Hub: `docker login`).",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -9,11 +9,23 @@ from pullbench.errors import ErrorCode
 from pullbench.model.addresses import connected_endpoint
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight import resolv_conf
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry import faults
 
 ID = "dns"
+SLOW = "dns-slow"
 WARN_FROM_S = 1.0
 """Longer than any working name server takes: one name server did not answer."""
 _MOST_SHOWN = 8
@@ -66,7 +78,7 @@ def judge(evidence: Resolution, target: Target) -> list[Finding]:
             f"find the name server that does not answer (`pullbench preflight SPEC --only resolver`, `dig {evidence.host}`), "
             "and shorten the wait for it: `options timeout:2` in /etc/resolv.conf"
         )
-        return [warned(ID, target, observed, f"{expected}, found within {WARN_FROM_S:g} s", cure)]
+        return [warned(ID, target, observed, f"{expected}, found within {WARN_FROM_S:g} s", cure, kind=SLOW)]
     return [passed(ID, target, observed, expected)]
 
 
@@ -100,6 +112,12 @@ CHECK = Check(
         Status.FAIL: "the name has no address, or the resolver does not answer",
     },
     advice="Check the name and the resolver: `getent hosts HOST`; `options timeout:2` in `/etc/resolv.conf`.",
+    kinds={
+        SLOW: FindingKind(
+            cause="A name server in the list is silent, so the client waits for it first; or the resolver is far away or overloaded.",
+            remedy="Fix or remove the silent server in `/etc/resolv.conf`, set `options timeout:2`, or use a resolver with a cache on this machine.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -21,6 +21,7 @@ from pullbench.model.manifest import Descriptor
 from pullbench.model.route import Route
 from pullbench.preflight.check import (
     Check,
+    FindingKind,
     Local,
     ObservedFault,
     Room,
@@ -36,6 +37,11 @@ from pullbench.preflight.handshake import distrust
 from pullbench.registry.auth import redact_url
 
 ID = "docker-daemon"
+NOT_VERIFIED = "docker-daemon-not-verified"
+OWN_PROXY = "docker-daemon-own-proxy"
+OWN_MIRROR = "docker-daemon-own-mirror"
+FEW_DOWNLOADS = "docker-daemon-few-downloads"
+SLOW_DRIVER = "docker-daemon-slow-driver"
 ADVISED_DOWNLOADS = 10
 DEFAULT_SHUTDOWN_S = 15
 _SLOW_DRIVERS = {
@@ -197,9 +203,8 @@ def _routes(evidence: DaemonState, target: Local) -> Iterator[Finding]:
         if not registry.plain_http and registry.insecure and not registry.loopback:
             text = f"{registry.host} is in insecure-registries: the daemon accepts any certificate, so TLS protects nothing"
             cure = _change(evidence, f'."insecure-registries" -= ["{registry.host}"]')
-            yield warned(
-                ID, target, text, EXPECTED, f"install the CA as {CERTIFICATES / registry.host}/ca.crt, then {cure}"
-            )
+            cure = f"install the CA as {CERTIFICATES / registry.host}/ca.crt, then {cure}"
+            yield warned(ID, target, text, EXPECTED, cure, kind=NOT_VERIFIED)
         elif registry.distrust is not None and not registry.insecure:
             text = f"the daemon does not trust {registry.host}: its CA is not in this machine's roots or {CERTIFICATES / registry.host}"
             cure = f"run `sudo install -D -m 644 {shlex.quote(registry.ca_file or 'ca.pem')} {CERTIFICATES / registry.host}/ca.crt`"
@@ -212,11 +217,18 @@ def _routes(evidence: DaemonState, target: Local) -> Iterator[Finding]:
         if registry.by_proxy is not None and not registry.loopback:
             text = f"the daemon pulls from {registry.host} through its own proxy {registry.by_proxy}, not on the route of the spec"
             cure = f"add {registry.host} to dockerd's NO_PROXY: `sudo systemctl edit docker` (Environment=NO_PROXY=…), "
-            yield warned(ID, target, text, EXPECTED, f"{cure}then `sudo systemctl restart docker`")
+            yield warned(ID, target, text, EXPECTED, f"{cure}then `sudo systemctl restart docker`", kind=OWN_PROXY)
         if evidence.mirrors and registry.host in DOCKER_HUB_HOSTS:
             text = f"the daemon uses its mirrors before Docker Hub: {', '.join(evidence.mirrors)}"
             cure = _change(evidence, 'del(."registry-mirrors")')
-            yield warned(ID, target, text, EXPECTED, f"add the mirror to `proxies` in the spec, or remove it: {cure}")
+            yield warned(
+                ID,
+                target,
+                text,
+                EXPECTED,
+                f"add the mirror to `proxies` in the spec, or remove it: {cure}",
+                kind=OWN_MIRROR,
+            )
 
 
 def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
@@ -227,12 +239,12 @@ def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
         text = f"max-concurrent-downloads is {downloads}, and {whose} of the spec can have {wanted} layers: further layers wait"
         if downloads < ADVISED_DOWNLOADS:
             cure = _change(evidence, f'."max-concurrent-downloads" = {ADVISED_DOWNLOADS}')
-            yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure)
+            yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure, kind=FEW_DOWNLOADS)
     if evidence.driver in _SLOW_DRIVERS:
         text = f"the storage driver is {evidence.driver}: {_SLOW_DRIVERS[evidence.driver]}"
         better = "overlayfs" if evidence.containerd else "overlay2"
         cure = _change(evidence, f'."storage-driver" = "{better}"', verb="restart")
-        yield warned(ID, target, text, EXPECTED, f"{cure}; then pull the images again")
+        yield warned(ID, target, text, EXPECTED, f"{cure}; then pull the images again", kind=SLOW_DRIVER)
 
 
 def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
@@ -288,6 +300,28 @@ CHECK = Check(
     },
     advice="Start it (`sudo systemctl start docker`), or change daemon.json with the given command: "
     "`jq` edits the file, `systemctl reload docker` applies it.",
+    kinds={
+        NOT_VERIFIED: FindingKind(
+            cause="The registry is in `insecure-registries`, so the daemon accepts any certificate for it.",
+            remedy="Install the registry's CA as `/etc/docker/certs.d/HOST/ca.crt`, and remove the host from `insecure-registries`.",
+        ),
+        OWN_PROXY: FindingKind(
+            cause="dockerd has HTTP_PROXY or HTTPS_PROXY in its environment, and the host is not in its NO_PROXY. The spec measures this registry without a proxy.",
+            remedy="Add the host to dockerd's NO_PROXY (`sudo systemctl edit docker`), and restart it.",
+        ),
+        OWN_MIRROR: FindingKind(
+            cause="daemon.json has `registry-mirrors`, which the daemon uses before Docker Hub. The spec does not name them.",
+            remedy="Add the mirror to `proxies` in the spec, or remove it from daemon.json.",
+        ),
+        FEW_DOWNLOADS: FindingKind(
+            cause="`max-concurrent-downloads` is lower than the number of layers of the concurrent pulls. Docker's default is 3.",
+            remedy="Raise it in daemon.json, and reload the daemon: `sudo systemctl reload docker`.",
+        ),
+        SLOW_DRIVER: FindingKind(
+            cause="The daemon was set up on an old kernel or file system, or copied its configuration from one.",
+            remedy="Use overlay2, or overlayfs with containerd's image store; then pull the images again.",
+        ),
+    },
     targets=every_docker,
     probe=probe,
     judge=judge,

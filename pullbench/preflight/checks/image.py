@@ -13,6 +13,7 @@ from pullbench.model.remedy import look
 from pullbench.preflight.check import (
     REPLICAS,
     Check,
+    FindingKind,
     ObservedFault,
     Room,
     Target,
@@ -28,6 +29,8 @@ from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 
 ID = "image"
+ANSWERS_DIFFER = "image-answers-differ"
+HEAD_REFUSED = "image-head-refused"
 MAX_TAGS_READ = 2000
 TAGS_SHOWN = 5
 
@@ -125,7 +128,7 @@ def _of_found(evidence: ImageLookup, target: Target, expected: str) -> Finding:
     seen = _seen(evidence)
     if evidence.differs:
         text = f"{seen}; HEAD was refused once and then answered: {REPLICAS}"
-        return warned(ID, target, text, expected, _cure_of_replicas(target, evidence.reference))
+        return warned(ID, target, text, expected, _cure_of_replicas(target, evidence.reference), kind=ANSWERS_DIFFER)
     if not evidence.refused_by:
         return passed(ID, target, seen, expected)
     text, expected = f"{seen}; {shown_refusals(evidence.refused_by)}", f"{expected}, and every client finds it"
@@ -138,7 +141,7 @@ def _of_found(evidence: ImageLookup, target: Target, expected: str) -> Finding:
     )
     own = [name for name in evidence.engines if f"engine '{name}'" in evidence.refused_by]
     stop = own and len(own) == len(evidence.engines)
-    return (failed if stop else warned)(ID, target, text, expected, cure)
+    return (failed if stop else warned)(ID, target, text, expected, cure, kind=HEAD_REFUSED)
 
 
 def _cure_of_replicas(target: Target, reference: Reference) -> str:
@@ -173,6 +176,16 @@ CHECK = Check(
         "is not found although its tag is listed, or no engine of the spec finds it",
     },
     advice="Push the image, or fix its name: `skopeo list-tags docker://HOST/REPOSITORY`. Let the registry answer `HEAD` as `GET`.",
+    kinds={
+        ANSWERS_DIFFER: FindingKind(
+            cause="Several replicas behind one name do not share their storage, or a cache in front of the registry keeps old answers.",
+            remedy="Give the replicas one storage, or empty the cache; repeat `curl -sSI URL/v2/REPOSITORY/manifests/TAG` and compare the answers.",
+        ),
+        HEAD_REFUSED: FindingKind(
+            cause="The registry, or a proxy or file server in front of it, refuses `HEAD`, or leaves out Content-Type, Content-Length or Docker-Content-Digest. It is a failure if no engine of the spec finds the image.",
+            remedy="Let it answer `HEAD` of a manifest as it answers `GET`.",
+        ),
+    },
     targets=every_image,
     probe=probe,
     judge=judge,

@@ -6,12 +6,24 @@ from dataclasses import dataclass, replace
 from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import curl
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 from pullbench.stats.summary import percentile, values_needed
 
 ID = "latency"
+SLOW = "latency-slow"
 PROBES = values_needed(99)
 """As many as a p99 needs to be shown."""
 ENOUGH_S = 3.0
@@ -105,9 +117,11 @@ def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
         return [warned(ID, target, observed, expected, cure, cause=evidence.faults[-1])]
     if evidence.made and evidence.over / evidence.made > ALLOWED:
         if evidence.over == 1 < evidence.made < round(1 / ALLOWED):
-            return [warned(ID, target, f"{observed}: too few to say whether it is more than 1%", expected, cure)]
+            return [
+                warned(ID, target, f"{observed}: too few to say whether it is more than 1%", expected, cure, kind=SLOW)
+            ]
         told = replace(evidence.faults[0], text=observed) if evidence.faults else observed
-        return [failed(ID, target, told, expected, cure)]
+        return [failed(ID, target, told, expected, cure, kind=SLOW)]
     return [passed(ID, target, observed, expected)]
 
 
@@ -152,6 +166,12 @@ CHECK = Check(
     },
     advice="See where the time goes with `curl -w`, look at the registry's load, database and storage, or use a mirror that is "
     "nearer.",
+    kinds={
+        SLOW: FindingKind(
+            cause="The route is long, TLS ends far from the registry, or the registry's database or token service is slow or overloaded.",
+            remedy="See where the time goes with `curl -w`; reduce the registry's load, use a nearer registry or mirror, or raise `slo.p99_api_s`.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

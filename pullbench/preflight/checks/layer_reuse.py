@@ -11,10 +11,11 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import ImageConfig
 from pullbench.model.route import DIRECT
 from pullbench.model.text import format_bytes
-from pullbench.preflight.check import Check, Room, Target, passed, skipped, warned
+from pullbench.preflight.check import Check, FindingKind, Room, Target, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 
 ID = "layer-reuse"
+TWICE = "layer-reuse-twice"
 EXPECTED = "content that the images share is stored and downloaded once"
 WORTH_A_WARNING = 0.1
 """Share of the unique bytes: if more is downloaded twice, changing the image builds is worth it."""
@@ -115,7 +116,7 @@ def judge(evidence: tuple[ImageLayers, ...], target: Target) -> list[Finding]:
         observed += f"; and {len(twice) - SHOWN} more duplicates"
     if wasted <= WORTH_A_WARNING * unique_bytes:
         return [passed(ID, target, observed, EXPECTED)]
-    return [warned(ID, target, observed, EXPECTED, _cure(twice[0], target))]
+    return [warned(ID, target, observed, EXPECTED, _cure(twice[0], target), kind=TWICE)]
 
 
 def _sums(evidence: Sequence[ImageLayers], all_bytes: int, unique_bytes: int) -> str:
@@ -230,6 +231,12 @@ CHECK = Check(
         Status.SKIP: "the registry has no image of the spec",
     },
     advice="Build images on one base with a fixed digest (`FROM base@sha256:…`), with the same builder and compression.",
+    kinds={
+        TWICE: FindingKind(
+            cause="The images were built on two versions of one base, or the same content was compressed by different builders.",
+            remedy="Build them on one base with a fixed digest (`FROM base@sha256:…`), with the same builder and compression.",
+        ),
+    },
     targets=targets,
     probe=probe,
     judge=judge,

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 from pullbench.daemon.usage import usage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.text import format_bytes
-from pullbench.preflight.check import Check, Local, Room, engine_of, every_docker, passed, warned, without_docker
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    Local,
+    Room,
+    engine_of,
+    every_docker,
+    passed,
+    warned,
+    without_docker,
+)
 from pullbench.preflight.context import CheckContext
 
 ID = "local-cache"
+RECLAIMABLE = "local-cache-reclaimable"
 MUCH_BYTES = 10 * 10**9
 MUCH_SHARE = 0.5
 EXPECTED = "under 10 GB, or under half of the images' bytes, are reclaimable"
@@ -48,7 +59,7 @@ def judge(evidence: ImageStoreUsage, target: Local) -> list[Finding]:
         return [passed(ID, target, text, EXPECTED)]
     host = f" --host {evidence.host}" if evidence.host else ""
     cure = f"list the unused images with `pullbench prune{host} --keep 'PATTERN'`, then remove them with `--apply`"
-    return [warned(ID, target, text, EXPECTED, cure)]
+    return [warned(ID, target, text, EXPECTED, cure, kind=RECLAIMABLE)]
 
 
 CHECK = Check(
@@ -62,6 +73,12 @@ CHECK = Check(
         Status.SKIP: "the spec uses no docker engine",
     },
     advice="List the unused images with `pullbench prune --keep PATTERN`; remove them with `--apply`.",
+    kinds={
+        RECLAIMABLE: FindingKind(
+            cause="Images of earlier pulls and builds stay in the daemon until somebody removes them.",
+            remedy="List the unused images with `pullbench prune --keep PATTERN`; remove them with `--apply`.",
+        ),
+    },
     targets=every_docker,
     probe=probe,
     judge=judge,

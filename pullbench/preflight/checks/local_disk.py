@@ -12,6 +12,7 @@ from pullbench.model.spec import EngineEntry
 from pullbench.model.text import format_bytes
 from pullbench.preflight.check import (
     Check,
+    FindingKind,
     Local,
     ObservedFault,
     Room,
@@ -24,6 +25,8 @@ from pullbench.preflight.check import (
 from pullbench.preflight.context import CheckContext
 
 ID = "local-disk"
+FEW_INODES_FREE = "local-disk-few-inodes-free"
+LOW = "local-disk-low"
 EXPECTED = "the disk has room for the run's peak, and a fifth of it stays free"
 UNPACKED = 3.5
 """Bytes on disk per byte of a layer. All public images of Docker Hub were 167 TB of files in 47 TB of layers
@@ -143,10 +146,14 @@ def judge(evidence: Disk, target: Local) -> list[Finding]:
     if evidence.free_bytes == 0 or left < 0:
         return [failed(ID, target, _full(evidence, text), EXPECTED, cure)]
     if evidence.total_inodes and evidence.unpacks and evidence.free_inodes < FEW_INODES:
-        return [warned(ID, target, f"{text}; only {evidence.free_inodes} inodes are free", EXPECTED, cure)]
+        return [
+            warned(
+                ID, target, f"{text}; only {evidence.free_inodes} inodes are free", EXPECTED, cure, kind=FEW_INODES_FREE
+            )
+        ]
     if left < LOW_SHARE * evidence.total_bytes and left < ROOMY_BYTES:
         share = left / evidence.total_bytes
-        return [warned(ID, target, f"{text}; {share:.0%} of it would stay free", EXPECTED, cure)]
+        return [warned(ID, target, f"{text}; {share:.0%} of it would stay free", EXPECTED, cure, kind=LOW)]
     return [passed(ID, target, text, EXPECTED)]
 
 
@@ -181,6 +188,16 @@ CHECK = Check(
     },
     advice="Free space (`pullbench prune --keep PATTERN --apply`, `docker system prune`), use another disk (`TMPDIR`, Docker's "
     "`data-root`), or lower `pulls_per_trial`.",
+    kinds={
+        FEW_INODES_FREE: FindingKind(
+            cause="Many small files use the file system's inodes: unpacked layers, or caches of builds.",
+            remedy="Remove unused images (`pullbench prune --keep PATTERN --apply`), or use a file system with more inodes.",
+        ),
+        LOW: FindingKind(
+            cause="The run fits, and little stays free. A disk that is nearly full is slower, and other programs may fill it during the run.",
+            remedy="Free space, use another disk (`TMPDIR`, Docker's `data-root`), or lower `pulls_per_trial`.",
+        ),
+    },
     targets=every_disk,
     probe=probe,
     judge=judge,

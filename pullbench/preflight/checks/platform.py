@@ -15,6 +15,7 @@ from pullbench.model.text import clean, format_bytes
 from pullbench.preflight.check import (
     REPLICAS,
     Check,
+    FindingKind,
     ObservedFault,
     Room,
     Target,
@@ -30,6 +31,7 @@ from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import host_of
 
 ID = "platform"
+CLIENT_REFUSES = "platform-client-refuses"
 PLATFORMS_SHOWN = 12
 
 
@@ -138,10 +140,17 @@ def _of_image(evidence: PlatformOffer, image: PlatformImage, target: Target, exp
             f"answers for {target.route.host}"
         )
     if own and len(own) == len(evidence.engines):
-        return failed(ID, target, text, expected, f"{anew}, or use other engines: no engine of the spec pulls it")
+        return failed(
+            ID,
+            target,
+            text,
+            expected,
+            f"{anew}, or use other engines: no engine of the spec pulls it",
+            kind=CLIENT_REFUSES,
+        )
     cure = f"{anew} if users have these clients"
     excluded = f"; the configurations of {', '.join(own)} are excluded" if own else ""
-    return warned(ID, target, text, expected, cure + excluded)
+    return warned(ID, target, text, expected, cure + excluded, kind=CLIENT_REFUSES)
 
 
 def _of_lost(digest: str, urls: tuple[str, ...], target: Target, expected: str) -> Finding:
@@ -180,6 +189,12 @@ CHECK = Check(
     },
     advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or remove the platform "
     "from the spec. Push an incomplete image again.",
+    kinds={
+        CLIENT_REFUSES: FindingKind(
+            cause="The image has a property that some clients do not accept, such as too many layers, an empty layer, or a Content-Type other than its mediaType. It is a failure if no engine of the spec pulls it.",
+            remedy="Build and push the image anew, or serve its manifests with their own Content-Type ([which client refuses what](image-kinds.md)).",
+        ),
+    },
     targets=every_platform,
     probe=probe,
     judge=judge,

@@ -15,11 +15,13 @@ from pullbench.model.reference import Reference
 from pullbench.model.remedy import look
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, failed, passed, warned
+from pullbench.preflight.check import Check, FindingKind, ObservedFault, Room, Target, cure_of, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.push import try_push
 
 ID = "proxy"
+DRIFT = "proxy-drift"
+NOT_CACHED = "proxy-not-cached"
 SHOWN = 3
 EXPECTED = "the proxy serves the images with its upstream's digests, and the second request from its cache"
 FETCHES = "the mirror fetches from its upstream what it does not have"
@@ -366,7 +368,7 @@ def _of_drift(drifted: list[ServedImage], target: Target) -> Finding:
         f"`proxy_cache_valid` for manifests), or delete {name} there; or use a digest in the spec: "
         f"`{Reference.parse(first.image).pinned(first.upstream_digest or '')}`"
     )
-    return warned(ID, target, f"the proxy's image {word} its upstream: {shown}{more}", EXPECTED, cure)
+    return warned(ID, target, f"the proxy's image {word} its upstream: {shown}{more}", EXPECTED, cure, kind=DRIFT)
 
 
 def _dated(created: datetime | None) -> str:
@@ -387,7 +389,7 @@ def _of_cache(evidence: ProxyObservation, target: Target) -> Finding:
             f"`Cache-Control: no-store`; check by running this twice: {_see(route, evidence.images[0].image)}"
         )
         text = f"{served}, {compared}; the second request for a blob was not a cache hit ({words})"
-        return warned(ID, target, text, EXPECTED, cure)
+        return warned(ID, target, text, EXPECTED, cure, kind=NOT_CACHED)
     cached = f"the second request was a hit ({words})" if hit else "its headers do not show whether it was a hit"
     if hit is None and route.forward_url and not route.plain_http:
         cached = "it cannot cache https, which it passes through a tunnel"
@@ -428,6 +430,16 @@ CHECK = Check(
     },
     advice="Restore the upstream, fix the proxy's credentials and rules for it, shorten how long it caches tags, or let it cache "
     "large objects. Grant the permission to push to the repository of `cold`. Run this twice: `curl -sSI URL/v2/REPOSITORY/manifests/TAG`.",
+    kinds={
+        DRIFT: FindingKind(
+            cause="The tag was pushed again, and the proxy serves the manifest that it has cached until its time is over.",
+            remedy="Shorten how long the proxy caches tags, delete the image there, or use a digest in the spec.",
+        ),
+        NOT_CACHED: FindingKind(
+            cause="The object is larger than the cache keeps, the answer forbids caching, or the cache is full.",
+            remedy="Let it keep blobs: squid `maximum_object_size`, nginx `proxy_cache_valid 200`, no answer with `Cache-Control: no-store`.",
+        ),
+    },
     targets=targets,
     probe=probe,
     judge=judge,

@@ -11,6 +11,7 @@ from pullbench.model.remedy import look
 from pullbench.model.text import clean
 from pullbench.preflight.check import (
     Check,
+    FindingKind,
     ObservedFault,
     Room,
     Target,
@@ -25,6 +26,8 @@ from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 
 ID = "range"
+IGNORED = "range-ignored"
+COMPRESSED = "range-compressed"
 FIRST, LAST = 1, 16
 EXPECTED = "206 with Content-Range and exactly the requested bytes (RFC 9110, section 14)"
 IDENTITY = "content comes as it is stored, unless the client asks for compression (RFC 9110, section 12.5.3)"
@@ -122,7 +125,7 @@ def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
     costs = "chunked pulls and resumed downloads fetch the whole layer"
     if isinstance(wrong, ObservedFault):
         return [warned(ID, target, replace(wrong, text=f"{wrong.text}: {costs}"), EXPECTED, cure), *compressed]
-    return [warned(ID, target, f"{wrong}: {costs}", EXPECTED, cure), *compressed]
+    return [warned(ID, target, f"{wrong}: {costs}", EXPECTED, cure, kind=IGNORED), *compressed]
 
 
 def _of_compression(evidence: RangeAnswer, target: Target) -> Finding:
@@ -135,7 +138,7 @@ def _of_compression(evidence: RangeAnswer, target: Target) -> Finding:
         f"without `compression algo`): layers are compressed already; check with "
         f"`{look(f'{evidence.repository}/blobs/{evidence.digest}', target.route, '-sSL -o /dev/null -D -')}`"
     )
-    return warned(ID, target, text, IDENTITY, cure)
+    return warned(ID, target, text, IDENTITY, cure, kind=COMPRESSED)
 
 
 def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
@@ -168,6 +171,16 @@ CHECK = Check(
     },
     advice="Pass `Range` through the proxy in front of the registry, or turn chunked pulls off: "
     f"`curl -sSL -o /dev/null -D - -r {FIRST}-{LAST} URL/v2/REPOSITORY/blobs/DIGEST`.",
+    kinds={
+        IGNORED: FindingKind(
+            cause="A proxy or a cache in front of the registry removes `Range`, or the registry does not support it.",
+            remedy="Pass `Range` and `Content-Range` through the proxy, or turn chunked pulls off (`chunk_bytes` in the spec).",
+        ),
+        COMPRESSED: FindingKind(
+            cause="A proxy compresses every answer. Layers are compressed already, and the bytes no longer have their digest.",
+            remedy="Turn compression off for `/v2/` (nginx `gzip off;`, Apache `SetEnv no-gzip 1`, HAProxy without `compression algo`).",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

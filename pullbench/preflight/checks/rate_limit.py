@@ -17,11 +17,24 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import manifest_requests
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    every_route,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import retry_after_s
 
 ID = "rate-limit"
+SEVERAL_WINDOWS = "rate-limit-several-windows"
+NEARLY_USED = "rate-limit-nearly-used"
 NEAR = 0.8
 """A plan that needs more than this share of the rest is near the limit: other clients pull too, and retries count."""
 
@@ -166,7 +179,11 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
     if left and cost and cost > left and _passes_soon(limit):
         window = _in_words(limit.window_s or limit.reset_s or 0)
         observed += f"; {needs} need several windows of {window}, and requests beyond the limit fail"
-        return [warned(ID, target, observed, expected, f"{_slower(limit)}; or {_cure(evidence, route)}")]
+        return [
+            warned(
+                ID, target, observed, expected, f"{_slower(limit)}; or {_cure(evidence, route)}", kind=SEVERAL_WINDOWS
+            )
+        ]
     if left is not None and left < max(1, cost or 0):
         if cost is not None and left >= 1:
             observed += f": {cost - left} too few for {needs}"
@@ -174,7 +191,7 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
         return [failed(ID, target, fault, expected, _cure(evidence, route))]
     if cost is not None and left is not None and cost > NEAR * left:
         observed += f"; {needs} use {cost / left:.0%} of them; retries and other clients' pulls count too"
-        return [warned(ID, target, observed, expected, _cure(evidence, route))]
+        return [warned(ID, target, observed, expected, _cure(evidence, route), kind=NEARLY_USED)]
     return [passed(ID, target, observed, expected)]
 
 
@@ -259,6 +276,16 @@ CHECK = Check(
     },
     advice="Log in (`docker login HOST`), use fewer repetitions (`--set repetitions=N`; the finding computes N), or pull through "
     "a mirror.",
+    kinds={
+        SEVERAL_WINDOWS: FindingKind(
+            cause="The plan has more manifest requests than the registry allows in one of its short windows.",
+            remedy="Lower the concurrency or the rate, log in for a higher limit, or pull through a mirror.",
+        ),
+        NEARLY_USED: FindingKind(
+            cause="The plan uses most of the remaining requests. Retries, and other clients behind the same account or address, use the rest.",
+            remedy="Log in (`docker login HOST`), use fewer repetitions (`--set repetitions=N`), or pull through a mirror.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -12,12 +12,13 @@ from pullbench.model.addresses import connected_endpoint
 from pullbench.model.finding import Finding, Status
 from pullbench.model.text import clean
 from pullbench.preflight import resolv_conf
-from pullbench.preflight.check import Check, Local, Room, passed, skipped, warned
+from pullbench.preflight.check import Check, FindingKind, Local, Room, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel
 from pullbench.preflight.resolv_conf import PATH, ResolvConf
 
 ID = "resolver"
+SLOW_LOOKUPS = "resolver-slow-lookups"
 HERE = Local(name="this machine")
 ADVISED_TIMEOUT_S = 2
 ANSWER_WITHIN_S = 2.0
@@ -111,7 +112,7 @@ def judge(evidence: ResolverState, target: Local) -> list[Finding]:
     if not problems:
         return [passed(ID, target, observed, expected)]
     seen, cures = zip(*problems, strict=True)
-    return [warned(ID, target, f"{observed}; {'; '.join(seen)}", expected, "; ".join(cures))]
+    return [warned(ID, target, f"{observed}; {'; '.join(seen)}", expected, "; ".join(cures), kind=SLOW_LOOKUPS)]
 
 
 def _problems(settings: ResolvConf, evidence: ResolverState) -> list[tuple[str, str]]:
@@ -163,6 +164,12 @@ CHECK = Check(
     },
     advice="Fix the silent name server or remove it (`dig @SERVER HOST`); set `options timeout:2` and `options ndots:1` in "
     "`/etc/resolv.conf`.",
+    kinds={
+        SLOW_LOOKUPS: FindingKind(
+            cause="A name server in `/etc/resolv.conf` is down, the file has the default timeout of 5 s, or `ndots:` is high, as in Kubernetes.",
+            remedy="Fix or remove the silent server (`dig @SERVER HOST`); set `options timeout:2` and `options ndots:1`.",
+        ),
+    },
     targets=lambda _context: [HERE],
     probe=probe,
     judge=judge,

@@ -11,7 +11,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec_fields import ProductName
 from pullbench.model.text import format_bytes
-from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
+from pullbench.preflight.check import Check, FindingKind, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import is_untaken
 from pullbench.registry.products import harbor, nexus, pulp
@@ -19,6 +19,12 @@ from pullbench.registry.products.api import Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
 
 ID = "storage-quota"
+NOT_HEALTHY = "storage-quota-not-healthy"
+READ_ONLY = "storage-quota-read-only"
+OVER_QUOTA = "storage-quota-over-quota"
+FULL = "storage-quota-full"
+TOO_SMALL = "storage-quota-too-small"
+NEARLY_FULL = "storage-quota-nearly-full"
 EXPECTED = "the registry is healthy, accepts writes, and uses under 80% of its storage"
 WARN_SHARE, FULL_SHARE = 0.8, 0.95
 _NO_API = {
@@ -129,10 +135,10 @@ def _why_not(evidence: StorageReport) -> str:
 def _parts(storage: Storage, target: Target) -> Iterator[Finding]:
     for ailment in storage.ailments:
         text = f"{storage.name}: {ailment.name} is not healthy: {ailment.text}"
-        yield failed(ID, target, text, EXPECTED, ailment.remedy)
+        yield failed(ID, target, text, EXPECTED, ailment.remedy, kind=NOT_HEALTHY)
     if storage.read_only:
         text = f"{storage.name} is in read-only mode: it refuses pushes, and a pull-through cache stores nothing"
-        yield warned(ID, target, text, EXPECTED, storage.read_only_remedy)
+        yield warned(ID, target, text, EXPECTED, storage.read_only_remedy, kind=READ_ONLY)
 
 
 def _room(space: Space, storage: Storage, evidence: StorageReport, target: Target) -> Iterator[Finding]:
@@ -140,20 +146,24 @@ def _room(space: Space, storage: Storage, evidence: StorageReport, target: Targe
     share, text = space.used_share, f"{storage.name}: {_shown(space)}"
     need = evidence.fills_bytes or 0
     if space.over_quota:
-        yield warned(ID, target, f"{storage.name}: {space.over_quota}", EXPECTED, space.remedy)
+        yield warned(ID, target, f"{storage.name}: {space.over_quota}", EXPECTED, space.remedy, kind=OVER_QUOTA)
     if space.free_bytes is None or share is None:
         return
     if space.free_bytes == 0:
-        yield failed(ID, target, f"{text}: it is full", EXPECTED, space.remedy)
+        yield failed(ID, target, f"{text}: it is full", EXPECTED, space.remedy, kind=FULL)
     elif evidence.is_cache and need > space.free_bytes:
         text = f"{text}: the run's images need {format_bytes(need)} in this cache"
-        yield failed(ID, target, text, EXPECTED, space.remedy)
+        yield failed(ID, target, text, EXPECTED, space.remedy, kind=TOO_SMALL)
     elif share > FULL_SHARE and evidence.is_cache:
-        yield failed(ID, target, f"{text}: a cache this full evicts or refuses images", EXPECTED, space.remedy)
+        yield failed(
+            ID, target, f"{text}: a cache this full evicts or refuses images", EXPECTED, space.remedy, kind=NEARLY_FULL
+        )
     elif share > FULL_SHARE:
-        yield warned(ID, target, f"{text}: pulls work, but pushes will soon fail", EXPECTED, space.remedy)
+        yield warned(
+            ID, target, f"{text}: pulls work, but pushes will soon fail", EXPECTED, space.remedy, kind=NEARLY_FULL
+        )
     elif share > WARN_SHARE:
-        yield warned(ID, target, text, EXPECTED, space.remedy)
+        yield warned(ID, target, text, EXPECTED, space.remedy, kind=NEARLY_FULL)
 
 
 def _shown(space: Space) -> str:
@@ -182,6 +192,32 @@ CHECK = Check(
     },
     advice="Raise the quota or run garbage collection; the finding gives the path in the product's UI and the `curl` command. Use "
     "credentials of a system administrator, or a robot account with the listed permission.",
+    kinds={
+        NOT_HEALTHY: FindingKind(
+            cause="A component of the registry reports that it does not work, such as its database, its cache or its storage.",
+            remedy="Look at the component's log; the finding names it and gives the command.",
+        ),
+        READ_ONLY: FindingKind(
+            cause="An administrator or a maintenance task has made the registry read-only. Pushes fail, and a pull-through cache stores nothing.",
+            remedy="End the read-only mode; the finding gives the path in the product's UI.",
+        ),
+        OVER_QUOTA: FindingKind(
+            cause="The content of the project or blob store is larger than its soft quota. Pushes still work.",
+            remedy="Raise the quota, or delete images and run garbage collection.",
+        ),
+        FULL: FindingKind(
+            cause="The quota or the disk has no byte left. Pushes fail, and a cache stores nothing.",
+            remedy="Raise the quota or add storage; delete images and run garbage collection.",
+        ),
+        TOO_SMALL: FindingKind(
+            cause="The images of the run need more than is free in this cache, so it evicts them or does not store them.",
+            remedy="Raise the cache's quota, or measure fewer images.",
+        ),
+        NEARLY_FULL: FindingKind(
+            cause="Images were added and never deleted, or deleted without garbage collection. Over 95% is a failure in a cache.",
+            remedy="Raise the quota, or run garbage collection; the finding gives the path in the product's UI.",
+        ),
+    },
     targets=every_storage,
     probe=probe,
     judge=judge,

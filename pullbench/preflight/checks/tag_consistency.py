@@ -13,10 +13,13 @@ from pullbench.model.image_config import parse_instant
 from pullbench.model.manifest import Index
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.preflight.check import Check, Local, ObservedFault, Room, failed, passed, skipped, warned
+from pullbench.preflight.check import Check, FindingKind, Local, ObservedFault, Room, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 
 ID = "tag-consistency"
+OTHER_MANIFEST = "tag-consistency-other-manifest"
+STALE_MIRROR = "tag-consistency-stale-mirror"
+STALE_DAEMON = "tag-consistency-stale-daemon"
 EXPECTED = "the tag has the same digest everywhere"
 
 
@@ -174,7 +177,7 @@ def _of_different(there: Sequence[TagLocation], target: Local, absent: str) -> F
     if all(part.is_part_of(whole) for part in parts):
         if all(part.configs == whole.configs for part in parts):
             why = "the same content under different manifests, such as a copy without its index"
-            return warned(ID, target, f"{why}: {held}", EXPECTED, _copies(whole, parts))
+            return warned(ID, target, f"{why}: {held}", EXPECTED, _copies(whole, parts), kind=OTHER_MANIFEST)
         lacking = "; ".join(
             f"{part.name} has only {', '.join(part.configs)}; {whole.name} has more platforms" for part in parts
         )
@@ -187,7 +190,7 @@ def _of_different(there: Sequence[TagLocation], target: Local, absent: str) -> F
     others = [place for place in there if place.digest != source.digest]
     observed = f"{_who_is_stale(newest, others)}: {held}"
     if source.kind == "registry" and all(place.kind == "mirror" for place in others):
-        return warned(ID, target, observed, EXPECTED, _refreshed(others))
+        return warned(ID, target, observed, EXPECTED, _refreshed(others), kind=STALE_MIRROR)
     cure = _copies(newest, others) if newest else _choice(source, others)
     fault = ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=observed, parameters={"image": target.name})
     return failed(ID, target, fault, EXPECTED, cure)
@@ -267,7 +270,7 @@ def _of_stale_daemon(held: TagLocation, registry: TagLocation, target: Local, ab
         f"{held.name} has another image as {held.reference}: {has}; {registry.name} has {registry.digest}{absent}"
     )
     cure = f"run `docker pull {held.reference}`; until then, containers with `imagePullPolicy: IfNotPresent` use the local image"
-    return warned(ID, target, observed, EXPECTED, cure)
+    return warned(ID, target, observed, EXPECTED, cure, kind=STALE_DAEMON)
 
 
 CHECK = Check(
@@ -285,6 +288,20 @@ CHECK = Check(
         Status.SKIP: "the spec gives the digest, or only one location has the tag",
     },
     advice="Copy the right image: `skopeo copy --all docker://NEWER docker://OLDER`; or run `docker pull`.",
+    kinds={
+        OTHER_MANIFEST: FindingKind(
+            cause="The image was copied in another form, such as one platform without its index. The layers are the same.",
+            remedy="Copy it whole: `skopeo copy --all docker://SOURCE docker://DESTINATION`.",
+        ),
+        STALE_MIRROR: FindingKind(
+            cause="The tag was pushed again, and the mirror still serves the manifest that it has cached.",
+            remedy="Shorten the mirror's TTL for manifests, or delete the image there so that the mirror fetches it again.",
+        ),
+        STALE_DAEMON: FindingKind(
+            cause="The daemon pulled the tag before it was pushed again, or the image was built here under this name.",
+            remedy="Run `docker pull HOST/IMAGE`. Until then containers with `imagePullPolicy: IfNotPresent` use the local image.",
+        ),
+    },
     targets=targets,
     probe=probe,
     judge=judge,

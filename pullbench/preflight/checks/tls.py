@@ -11,6 +11,7 @@ from pullbench.model.text import clean
 from pullbench.preflight import handshake
 from pullbench.preflight.check import (
     Check,
+    FindingKind,
     ObservedFault,
     Room,
     Target,
@@ -25,6 +26,8 @@ from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import Certificate, Handshake
 
 ID = "tls"
+EXPIRES_SOON = "tls-expires-soon"
+SILENT_TO_TLS = "tls-silent-to-tls"
 WARN_BEFORE = timedelta(days=30)
 FAIL_BEFORE = timedelta(days=1)
 
@@ -77,9 +80,9 @@ def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
         fault = ObservedFault(code=ErrorCode.TLS_EXPIRED, text=observed)
         return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
     if left < FAIL_BEFORE:
-        return [failed(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route))]
+        return [failed(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route), kind=EXPIRES_SOON)]
     if left < WARN_BEFORE:
-        return [warned(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route))]
+        return [warned(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route), kind=EXPIRES_SOON)]
     return [passed(ID, target, observed, expected)]
 
 
@@ -94,7 +97,7 @@ def _without_tls(evidence: DatedHandshake, target: Target) -> Finding:
         "serve the registry over TLS, or let the server close a connection that starts with no HTTP request; the time is in each "
         "measured pull of these engines and is not the registry's"
     )
-    return warned(ID, target, text, "the server answers or closes what is no HTTP", cure)
+    return warned(ID, target, text, "the server answers or closes what is no HTTP", cure, kind=SILENT_TO_TLS)
 
 
 def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: str) -> Finding:
@@ -179,6 +182,16 @@ CHECK = Check(
     },
     advice="Set `ca_file` to the CA and install it for Docker, configure the server to send its intermediates, or renew or "
     "reissue the certificate: `openssl s_client -showcerts -connect HOST:PORT`.",
+    kinds={
+        EXPIRES_SOON: FindingKind(
+            cause="Nobody has renewed the certificate yet, the renewal fails, or the server has not loaded the new certificate. Under a day is a failure, because a run may outlast it.",
+            remedy="Renew the certificate and reload the server. The finding names the certificate of the chain that ends first.",
+        ),
+        SILENT_TO_TLS: FindingKind(
+            cause="The server waits for an HTTP request. Clients that try TLS first for an `http://` registry wait for its answer.",
+            remedy="Serve the registry over TLS, or let the server close a connection that starts with no HTTP request.",
+        ),
+    },
     targets=every_route,
     probe=probe,
     judge=judge,

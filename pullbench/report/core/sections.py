@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from pullbench.errors import ErrorCode
 from pullbench.model import factor_words
 from pullbench.model.calibration import KEY
+from pullbench.model.error_guide import GUIDES, comes_from
 from pullbench.model.factor_words import factor_text
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.model.plan import FACTORS
@@ -252,7 +254,7 @@ def _by_configuration(rows: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def errors(found: pd.DataFrame) -> Html:
-    """The failures by code, each with an example and its remedy."""
+    """The failures by code, each with an example and its remedy, and what the codes mean."""
     if found.empty:
         return paragraph("No pull failed.", kind="note")
     columns = [
@@ -266,7 +268,7 @@ def errors(found: pd.DataFrame) -> Html:
     rows = [
         Row(
             contents=[
-                tag("code", row["code"]),
+                _linked(row["code"]),
                 f"{row['count']:,}",
                 numbers.percent(row["share"]),
                 row["cells"],
@@ -276,7 +278,37 @@ def errors(found: pd.DataFrame) -> Html:
         )
         for row in records(found)
     ]
-    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code")
+    caption = f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code"
+    return join([table(columns, rows, caption=caption), _meanings([str(code) for code in found["code"]])])
+
+
+def _linked(code: str) -> Html:
+    """An error code that leads to what it means, further down on the page."""
+    shown = tag("code", code)
+    return tag("a", shown, href=f"#error-{code}") if code in GUIDES else shown
+
+
+def _meanings(codes: Sequence[str]) -> Html:
+    """What each code of the run means, and its usual causes; the table above has what to do about them here."""
+    known = [code for code in ErrorCode if code in codes]
+    if not known:
+        return Html()
+    entries = (
+        tag("div", tag("dt", tag("code", code), id=f"error-{code}"), tag("dd", _meaning(code))) for code in known
+    )
+    return join([tag("h3", "Error codes of this run"), tag("dl", *entries, class_="method")])
+
+
+def _meaning(code: ErrorCode) -> Html:
+    return join(
+        [
+            paragraph(marked(GUIDES[code].meaning)),
+            paragraph(f"From: {comes_from(code)}."),
+            paragraph("Usual causes:"),
+            tag("ul", *(tag("li", marked(cause)) for cause in GUIDES[code].causes)),
+            paragraph("What to do in each case: ", tag("code", f"pullbench errors {code}")),
+        ]
+    )
 
 
 def preflight(checks: pd.DataFrame) -> Html:
@@ -311,7 +343,13 @@ def _trouble(finding: Finding) -> Row:
         tag("code", finding.check),
         finding.target,
         join([observed, _evidence(finding)]),
-        marked(finding.remedy, _REMEDY_SHOWN),
+        join(
+            [
+                marked(finding.remedy, _REMEDY_SHOWN),
+                "; usual causes: ",
+                tag("code", f"pullbench errors {finding.topic}"),
+            ]
+        ),
     ]
     return Row(contents=contents, kind="failed" if finding.status is Status.FAIL else None)
 

@@ -171,7 +171,8 @@ def _every_pull_failed(stored: StoredRun, cells: pd.DataFrame) -> Headline:
     failures = tables.errors(stored)
     code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
     pulls = numbers.count(int(cells["pulls"].sum()), "pull")
-    clauses = (f"None of {pulls} succeeded. The most frequent error is `{code}`.", *as_sentences(remedy))
+    first = f"None of {pulls} succeeded. The most frequent error is `{code}`."
+    clauses = (first, *as_sentences(remedy), _causes(code))
     return Headline(status="failed", title="Every pull failed", clauses=clauses)
 
 
@@ -182,13 +183,17 @@ def _failures(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
     found = tables.errors(stored)
     most = found.iloc[0]
     share = f"{numbers.count(failed, 'pull')} of {pulls:,} failed ({numbers.percent(failed / pulls)})"
-    sentences = [f"{share}, most often with `{most['code']}`.", *as_sentences(most["remedy"])]
+    sentences = [f"{share}, most often with `{most['code']}`.", *as_sentences(most["remedy"]), _causes(most["code"])]
     for row in records(found[found["code"] == ErrorCode.UNKNOWN]):
         sentences.append(
             f"The text of {numbers.count(row['count'], 'pull')} with `unknown`: {row['example'] or 'none'}"
         )
         sentences += [one for one in as_sentences(row["remedy"]) if one not in sentences]
     return sentences
+
+
+def _causes(code: str) -> str:
+    return f"`pullbench errors {code}` lists the usual causes."
 
 
 def as_sentences(remedy: str) -> list[str]:
