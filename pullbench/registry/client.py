@@ -1,12 +1,10 @@
 """A registry's control plane over httpx: API, tokens, manifests, tags and catalog. The engines download layers."""
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import count
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -33,7 +31,7 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.registry.answer import Answer, backoff_s, retry_after_s
+from pullbench.registry.answer import Answer
 from pullbench.registry.auth import (
     MAX_TOKEN_BYTES,
     Challenge,
@@ -47,16 +45,13 @@ from pullbench.registry.exchange import Content, Exchanger, ExchangeRecord
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.login import Authorizer
 from pullbench.registry.pages import MAX_PAGE_BYTES, Page, list_pages, read_pages
+from pullbench.registry.patience import PATIENCE_S, Patience, is_limit
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 MAX_PING_BYTES = 64 * 1024
+_REPEATABLE = ("GET", "HEAD", "DELETE")
 PAGE_SIZE = 1000
 EXCHANGE_TIMEOUT_S = 120.0
-ATTEMPTS = 3
-"""How often a patient client sends a request that a gateway fails."""
-PATIENCE_S = 6.0
-"""How long a client waits for a gateway before a run, in all."""
-_GATEWAY_FAILURES = (502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +118,8 @@ class RegistryClient:
 
     Every failed exchange raises a RegistryError. Repository names are those at the endpoint (`Route.repository`).
     `on_exchange` receives the redacted record of each request. For pushes, set `actions` to "pull,push". Raises UsageError if
-    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read. `patience_s`: how long all its requests
-    together may wait to be sent again after a 502, 503 or 504.
+    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read. `patience_s`: how long the client may
+    pause in all after rate limits and after 502, 503 and 504.
     """
 
     def __init__(
@@ -143,9 +138,7 @@ class RegistryClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.route = route
-        self._patience_s = patience_s
-        self._sleep = sleep
-        self._lock = threading.Lock()
+        self._patience = Patience(patience_s, monotonic=monotonic, sleep=sleep)
         self._exchanger = Exchanger(
             route,
             connect_timeout_s=connect_timeout_s,
@@ -162,13 +155,15 @@ class RegistryClient:
     def ping(self, *, authenticate: bool = True, patient: bool = True) -> Ping:
         """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer.
 
-        Without `patient` it is sent once whatever the answer, as for a measurement.
+        Without `patient` it is sent once and at once, as for a measurement; after a rate limit the client's other requests wait.
         """
         if authenticate:
             answer = self.ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
         else:
             send = partial(self._exchanger.send, "GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
-            answer = self._patiently(send) if patient else send()
+            answer = self._patience.keep(send) if patient else send()
+            if not patient and is_limit(answer):
+                self._patience.note(answer)
             if answer.status >= 300 and answer.status != 401:
                 raise self._authorizer.fault(answer)
         return Ping(
@@ -304,50 +299,42 @@ class RegistryClient:
             content=content,
             asked=Responder.REGISTRY if is_own else Responder.REDIRECT,
         )
-        send = partial(self._patiently, once) if method in ("GET", "HEAD") else once
         renew, authorization = partial(authorizer.renew, repository, self._exchange_token), None
         if is_own:
             due, authorization = authorizer.due(repository), authorizer.current(repository)
             authorization = renew(sent=authorization, challenges=due) if due else authorization
-        answer = send(authorization=authorization)
+
+        def send() -> Answer:
+            request = partial(once, authorization=authorization)
+            if method not in _REPEATABLE:
+                return request()
+            return self._patience.keep(request, limits=authorizer.is_proven(repository, authorization))
+
+        answer = send()
         challenges = authorizer.offered(answer)
         if authorizer.can_answer(repository, challenges, authorization):
             authorization = renew(sent=authorization, challenges=challenges)
             with authorizer.attempt(repository, authorization) as conclude:
-                answer = send(authorization=authorization)
+                answer = send()
                 conclude(answer)
         if answer.status >= 300:
             raise authorizer.fault(answer, sent=authorization, repository=repository)
         return answer
 
-    def _patiently(self, send: Callable[..., Answer], **given: str | None) -> Answer:
-        """Send, and again after a 502, 503 or 504 as a pull does: at most ATTEMPTS times, while the client's patience lasts."""
-        for number in count(1):
-            answer = send(**given)
-            if number == ATTEMPTS or answer.status not in _GATEWAY_FAILURES:
-                break
-            wait_s = backoff_s(number, retry_after_s(answer.headers.get("retry-after")))
-            with self._lock:
-                if wait_s > self._patience_s:
-                    break
-                self._patience_s -= wait_s
-            self._sleep(wait_s)
-        return answer
-
     def _exchange_token(self, request: TokenRequest) -> Token:
         headers = dict(request.headers)
-        answer = self._patiently(
-            partial(
-                self._exchanger.send,
-                request.method,
-                request.url,
-                limit_bytes=MAX_TOKEN_BYTES,
-                authorization=headers.pop("Authorization", None),
-                headers=headers,
-                content=request.body,
-                asked=Responder.TOKEN_SERVICE,
-            )
+        authorization = headers.pop("Authorization", None)
+        send = partial(
+            self._exchanger.send,
+            request.method,
+            request.url,
+            limit_bytes=MAX_TOKEN_BYTES,
+            authorization=authorization,
+            headers=headers,
+            content=request.body,
+            asked=Responder.TOKEN_SERVICE,
         )
+        answer = self._patience.keep(send, limits=authorization is None and request.body is None)
         if answer.status >= 300:
             raise self._authorizer.fault(answer)
         try:

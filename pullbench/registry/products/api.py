@@ -1,8 +1,10 @@
 """Queries a product's own JSON API. Credentials are sent without a challenge, because these APIs send none."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -13,6 +15,7 @@ from pullbench.registry.auth import TOKEN_USERNAME, Credentials, basic_header
 from pullbench.registry.client import Ping
 from pullbench.registry.exchange import Exchanger
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.patience import PATIENCE_S, Patience
 
 MAX_BYTES = 4 * 1024 * 1024
 _EXCHANGE_TIMEOUT_S = 20.0
@@ -33,8 +36,17 @@ class ProductApi:
     another host, and no longer once the registry has refused them. Raises UsageError if the `ca_file` or the credentials source fails.
     """
 
-    def __init__(self, route: Route, keychain: Keychain, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        route: Route,
+        keychain: Keychain,
+        *,
+        timeout_s: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.url = route.url
+        self._patience = Patience(PATIENCE_S, monotonic=monotonic, sleep=sleep)
         self._exchanger = Exchanger(
             route,
             connect_timeout_s=timeout_s,
@@ -53,13 +65,15 @@ class ProductApi:
 
     def answer(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """GET with any status; RegistryError if there is no HTTP answer."""
-        return self._exchanger.send(
+        send = partial(
+            self._exchanger.send,
             "GET",
             f"{self.url}{path}",
             limit_bytes=MAX_BYTES,
             headers={"Accept": "application/json", **(headers or {})},
             authorization=None if self._credentials is None else basic_header(self._credentials),
         )
+        return self._patience.keep(send, limits=self._credentials is None)
 
     def read(self, path: str, *, headers: Mapping[str, str] | None = None) -> ProductAnswer:
         """GET a JSON document. Raises RegistryError for an unexpected status, and for an answer that is not JSON."""
