@@ -25,6 +25,7 @@ from pullbench.registry.client import (
     RegistryClient,
     find_platform,
     is_refused_head,
+    may_differ,
     quick_client,
 )
 from pullbench.registry.keychain import Keychain
@@ -120,7 +121,7 @@ class CheckContext:
                 by_get=True,
                 refused=status,
             )
-            return replace(head, differs=_may_differ(status) and _answers(ask))
+            return replace(head, differs=may_differ(status) and _answers(ask))
 
         return self._heads.get((route.name, image), request)
 
@@ -213,11 +214,6 @@ class CheckContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
-
-
-def _may_differ(status: int | None) -> bool:
-    """Whether another replica may answer a HEAD that was refused so; a 403 or 405 is a rule of all of them."""
-    return status is not None and (status == 404 or status >= 500)
 
 
 def _answers(ask: Callable[[], ManifestHead]) -> bool:

@@ -1,5 +1,6 @@
 """A registry's control plane over httpx: API, tokens, manifests, tags and catalog. The engines download layers."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import httpx
 
 from pullbench.errors import ROUTE_FAILURES, ErrorCode, RegistryError, Responder, UsageError
 from pullbench.model.client_rules import LARGE_MANIFESTS
-from pullbench.model.facts import ImageFacts, Listing, PlatformImage, ServedType
+from pullbench.model.facts import HeadAnswer, ImageFacts, Listing, PlatformImage, ServedType
 from pullbench.model.image_config import parse_image_config
 from pullbench.model.manifest import (
     ACCEPT,
@@ -84,6 +85,16 @@ class ManifestHead:
     """The status of the refused HEAD."""
     differs: bool = False
     """Whether HEAD was refused once and then answered: answers differ between requests."""
+
+    @property
+    def answer(self) -> HeadAnswer:
+        """What clients see of it."""
+        return HeadAnswer(
+            status=self.refused or 200,
+            content_type=self.media_type,
+            size_bytes=self.size_bytes,
+            has_digest=self.digest is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,10 +422,13 @@ def _digest(algorithm: str, content: bytes) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
-def image_facts(client: RegistryClient, registry: str, image: str, platforms: Sequence[str]) -> ImageFacts:
+def image_facts(
+    client: RegistryClient, registry: str, image: str, platforms: Sequence[str], *, with_head: bool = False
+) -> ImageFacts:
     """An image on the client's route, for each of the platforms; missing content raises nothing.
 
     A platform that the image lacks is left out. A failure is in `error_code` and `error`, next to the results before it.
+    `with_head` also asks for the answer to HEAD, which some clients need.
     """
     facts = ImageFacts(registry=registry, image=image)
     found: dict[str, PlatformImage] = {}
@@ -428,11 +442,36 @@ def image_facts(client: RegistryClient, registry: str, image: str, platforms: Se
             chosen = find_platform(top, Platform.parse(text), fetch=fetch, stated=stated)
             if chosen is not None:
                 found[text] = chosen
+        if with_head:
+            facts = replace(facts, head=head_answer(client, reference.pinned(top.digest)))
     except RegistryError as error:
         return replace(facts, error_code=error.code, error=f"{_place(error)}: {error.detail}")
     except UsageError as error:  # the credentials source failed
         return replace(facts, error_code=ErrorCode.UNAUTHORIZED, error=str(error))
     return facts
+
+
+def head_answer(client: RegistryClient, reference: Reference) -> HeadAnswer | None:
+    """The answer to HEAD of a manifest that GET finds; None if there is none, or if answers differ between requests."""
+    refused = None
+    try:
+        head = client.head_manifest(reference)
+    except RegistryError as error:
+        if not is_refused_head(error):
+            return None
+        refused = error.status
+    else:
+        return head.answer
+    if may_differ(refused):
+        with contextlib.suppress(RegistryError):
+            client.head_manifest(reference)
+            return None
+    return HeadAnswer(status=refused or 0)
+
+
+def may_differ(status: int | None) -> bool:
+    """Whether another replica may answer a HEAD that was refused so; a 403 or 405 is a rule of all of them."""
+    return status is not None and (status == 404 or status >= 500)
 
 
 def _place(error: RegistryError) -> str:

@@ -179,6 +179,22 @@ def test_a_mirror_that_needs_a_namespace(plain_registry: RealRegistry, image: st
     assert set(run.pulls["engine"]) == {"wire", *containerd()}
 
 
+@pytest.mark.parametrize(("status", "is_excluded"), [(403, True), (405, False)])
+def test_a_head_that_is_refused_excludes_an_engine_that_needs_it(
+    status: int, is_excluded: bool, plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    if not containerd():
+        pytest.skip("containerd needs root")
+    lines = f"location / {{ if ($request_method = HEAD) {{ return {status}; }} proxy_pass http://{{upstream}}; }}"
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        spec = spec_at(url, image, ["wire", "containerd"])
+        planned = api.plan(spec)
+        assert {each.cell.engine for each in planned.planned_out} == ({"containerd"} if is_excluded else set())
+        found = one(api.preflight(spec), "image")
+        assert found.status is (Status.WARN if is_excluded else Status.PASS)
+        assert set(pulled(spec, tmp_path).pulls["engine"]) == {cell.engine for cell in planned.cells}
+
+
 def containerd() -> list[str]:
     """containerd names the registry by itself; it needs root."""
     return ["containerd"] if os.geteuid() == 0 and need("ctr") else []

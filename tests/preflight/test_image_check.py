@@ -98,6 +98,16 @@ def test_a_refused_head_fails_where_no_engine_of_the_spec_can_do_without(status:
     assert found.status is Status.FAIL
 
 
+@pytest.mark.parametrize(("status", "is_excluded"), [(403, True), (405, False)])
+def test_an_engine_that_a_refused_head_stops_is_named_as_excluded(status: int, is_excluded: bool) -> None:
+    registry = holding("app", "1.0", NEW)
+    with_head(registry, lambda given: httpx.Response(status))
+    spec = spec_over("eu", matrix={"platforms": ["linux/amd64"], "engines": ["wire", "containerd"]})
+    (found,) = findings_of(image.CHECK, context_of({"eu": registry}, spec))
+    assert found.status is (Status.WARN if is_excluded else Status.PASS)
+    assert ("engine 'containerd' are excluded" in found.remedy) is is_excluded
+
+
 @pytest.mark.parametrize("status", [404, 500, 503])
 def test_a_head_that_is_refused_once_and_then_answered_shows_replicas(status: int) -> None:
     registry, seen = holding("app", "1.0", NEW), list[str]()
