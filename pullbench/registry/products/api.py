@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
@@ -17,6 +18,8 @@ from pullbench.registry.exchange import Exchanger
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.patience import PATIENCE_S, Patience
 
+OAUTH_USERNAME = "$oauthtoken"
+"""The user name whose password is an OAuth token (auth/credential_consts.py of quay/quay)."""
 MAX_BYTES = 4 * 1024 * 1024
 _EXCHANGE_TIMEOUT_S = 20.0
 
@@ -57,11 +60,17 @@ class ProductApi:
         found = keychain.credentials(route.credentials, route.host)
         is_refused = keychain.logins.refusal(route.url, found) is not None
         self._credentials = found if route.may_send(route.url) and _is_password(found) and not is_refused else None
+        self._authorization = None if self._credentials is None else _authorization(self._credentials)
 
     @property
     def who(self) -> str:
         """The user that the product sees, for display."""
         return "nobody" if self._credentials is None else f"user '{self._credentials.username}'"
+
+    @property
+    def has_oauth_token(self) -> bool:
+        """Whether the credentials are an OAuth token of Quay."""
+        return self._credentials is not None and self._credentials.username == OAUTH_USERNAME
 
     def answer(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """GET with any status; RegistryError if there is no HTTP answer."""
@@ -71,7 +80,7 @@ class ProductApi:
             f"{self.url}{path}",
             limit_bytes=MAX_BYTES,
             headers={"Accept": "application/json", **(headers or {})},
-            authorization=None if self._credentials is None else basic_header(self._credentials),
+            authorization=self._authorization,
         )
         return self._patience.keep(send, limits=self._credentials is None)
 
@@ -105,6 +114,10 @@ def _is_password(found: Credentials | None) -> bool:
     return found is not None and found.username != TOKEN_USERNAME and bool(found.password)
 
 
+def _authorization(found: Credentials) -> str:
+    return f"Bearer {found.password}" if found.username == OAUTH_USERNAME else basic_header(found)
+
+
 def part(document: Any, *names: str) -> Any:
     """The value under these names in foreign JSON; None if a part of the path is missing or not an object."""
     for name in names:
@@ -124,6 +137,10 @@ def objects(value: Any) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
+def _is_quays(realm: str, url: str) -> bool:
+    return realm.endswith("/v2/auth") and urlsplit(realm).hostname == urlsplit(url).hostname
+
+
 def _is_pulp(answer: Answer) -> bool:
     try:
         return answer.status == 200 and isinstance(part(json.loads(answer.body), "versions"), list)
@@ -131,19 +148,21 @@ def _is_pulp(answer: Answer) -> bool:
         return False
 
 
-Product = Literal["harbor", "nexus", "pulp", "distribution", "none"]
+Product = Literal["harbor", "nexus", "pulp", "quay", "distribution", "none"]
 PULP_STATUS = "/pulp/api/v3/status/"
 
 
 def product_of(api: ProductApi, ping: Ping) -> Product:
     """Detect the product: Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus sends `Server: Nexus/…`,
-    Pulp answers its status without a login.
+    Pulp answers its status without a login. Quay's token service is at its own /v2/auth.
 
     `distribution` means Docker's protocol (Docker-Distribution-Api-Version) without a known product: CNCF distribution and
     hosted services, which do not report their storage. Raises RegistryError if nothing answers.
     """
     if ping.server.startswith("Nexus/"):
         return "nexus"
+    if any(_is_quays(challenge.realm, ping.url) for challenge in ping.challenges):
+        return "quay"
     pong = api.answer("/api/v2.0/ping")
     if pong.status == 200 and pong.body.strip().strip(b'"').lower() == b"pong":
         return "harbor"
