@@ -23,6 +23,7 @@ LARGE_MANIFESTS = (
 HEAD_KINDS = ("docker", "containerd")
 """Kinds of engines whose clients send HEAD of a manifest; docker before a pull by digest only with containerd's store."""
 _METHOD_NOT_ALLOWED = 405
+_DOCKER_WITH_REFERRERS = (29, 1)
 _OLD_DOCKER = (23,)
 """Older ones match platforms more strictly, and know no nested index, no entry without a platform and no zstd."""
 
@@ -121,6 +122,11 @@ def _containerd_by_head(answer: HeadAnswer, *, by_digest: bool) -> Iterator[str]
         yield f"HEAD of its manifest has {given}"
     if answer.size_bytes == 0:
         yield "HEAD of its manifest has a Content-Length of 0"
+
+
+def asks_for_referrers(client: Client) -> bool:
+    """Whether a client asks what refers to the attestations of an image that it pulls (the source of moby 29.1)."""
+    return client.store == "containerd" and not client.is_before(_DOCKER_WITH_REFERRERS)
 
 
 def _by_listing(image: PlatformImage, platform: Platform, client: Client) -> Iterator[str]:
