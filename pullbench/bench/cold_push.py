@@ -208,21 +208,11 @@ def _delete_image(client: RegistryClient, tag: Reference, digests: Iterable[Refe
 
 def _is_gone(client: RegistryClient, tag: Reference) -> bool:
     """Whether a tag is gone; one that outlived its manifest is deleted by its name (OCI distribution spec 1.1)."""
-    if not _exists(client, tag):
+    if client.digest_at(tag) is None:
         return True
     with contextlib.suppress(RegistryError):
         _delete(client, tag)
-    return not _exists(client, tag)
-
-
-def _exists(client: RegistryClient, tag: Reference) -> bool:
-    try:
-        client.head_manifest(tag)
-    except RegistryError as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
+    return client.digest_at(tag) is None
 
 
 def _delete(client: RegistryClient, reference: Reference) -> None:

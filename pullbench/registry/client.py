@@ -201,6 +201,19 @@ class RegistryClient:
             headers=answer.headers,
         )
 
+    def digest_at(self, reference: Reference) -> str | None:
+        """The digest of what a tag points to now; None if there is no such tag. After a refused HEAD a GET decides."""
+        with contextlib.suppress(RegistryError):
+            head = self.head_manifest(reference)
+            if head.digest is not None:
+                return head.digest
+        try:
+            return self.manifest(reference).digest
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def manifest(self, reference: Reference) -> FetchedManifest:
         """GET a manifest of at most MAX_MANIFEST_BYTES and verify the requested and the reported digest.
 
