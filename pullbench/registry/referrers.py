@@ -42,12 +42,11 @@ def listed(client: RegistryClient, reference: Reference, digest: str) -> Referre
 
 
 def tagged(client: RegistryClient, reference: Reference, digest: str) -> Referrers | None:
-    """The list under the fall-back tag; None without that tag. HEAD comes first: it costs nothing of a rate limit."""
+    """The list under the fall-back tag; None without that tag. It sends GET, as clients do."""
     tag = Reference(repository=reference.repository, tag=fallback_tag(digest))
     repository = client.route.repository(tag)
     path = f"/v2/{repository}/manifests/{tag.locator}"
     try:
-        client.ask("HEAD", path, repository=repository, accept=OCI_INDEX)
         answer = client.ask("GET", path, repository=repository, accept=OCI_INDEX, limit_bytes=MAX_MANIFEST_BYTES)
     except RegistryError as error:
         if error.status == 404:

@@ -48,8 +48,6 @@ def registry_with(
             given = by_api()
         elif "/manifests/sha256-" in request.url.path:
             given = by_tag()
-        if given is not None and request.method == "HEAD":
-            return httpx.Response(given.status_code, headers={"Content-Type": given.headers.get("Content-Type", "")})
         return given or registry.serve(request)
 
     registry.handler = handle
@@ -82,7 +80,7 @@ def test_without_the_api_and_the_tag_nothing_refers_to_the_image() -> None:
     registry = registry_with(lambda: None)
     found = found_over(registry)
     assert (found.status, f"sha256-{IMAGE.digest[7:]}" in found.observed) == (Status.PASS, True)
-    assert registry.asked[-1].startswith("HEAD "), "a tag that is not there costs no rate limit"
+    assert len([asked for asked in registry.asked if "sha256-" in asked]) == 1
 
 
 @pytest.mark.parametrize("types", [(), (SIGNATURE,), (SIGNATURE, SBOM)])
