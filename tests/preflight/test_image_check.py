@@ -89,7 +89,16 @@ def test_a_head_without_a_digest_is_fine_because_clients_then_send_get() -> None
     assert found_over(registry, "app:1.0").status is Status.PASS
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 423, 500, 501])
+def test_a_refused_head_warns_where_the_engines_of_the_spec_do_without(status: int) -> None:
+    registry = holding("app", "1.0", NEW)
+    with_head(registry, lambda given: httpx.Response(status))
+    found = found_over(registry, "app:1.0")
+    assert (found.status, "ctr" in found.observed) == (Status.WARN, True)
+    assert "docker with overlay2" not in found.observed and "not found" not in found.observed
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
 def test_a_refused_head_fails_where_no_engine_of_the_spec_can_do_without(status: int) -> None:
     registry = holding("app", "1.0", NEW)
     with_head(registry, lambda given: httpx.Response(status))

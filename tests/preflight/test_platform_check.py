@@ -77,6 +77,20 @@ def test_a_manifest_of_a_type_that_clients_refuse_is_not_for_pushing_again(conte
     assert found_over(registry, matrix=only).status is Status.FAIL
 
 
+@pytest.mark.parametrize("parameter", ["; charset=utf-8", ";charset=UTF-8", " ; q=1"])
+def test_a_parameter_of_the_type_of_a_manifest_is_no_other_type(parameter: str) -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        if "/manifests/" in request.url.path:
+            given.headers["Content-Type"] += parameter
+        return given
+
+    registry.handler = handle
+    assert found_over(registry).status is Status.PASS
+
+
 def test_a_manifest_that_head_finds_and_get_does_not_shows_replicas() -> None:
     registry = holding("app", "1.0", IMAGE)
 
