@@ -19,6 +19,7 @@ from pullbench.model.upload import BuiltImage
 from pullbench.model.workload import workload_like
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.patience import PATIENCE_S
 from pullbench.registry.push import PushedImage, Unwatched, is_ours, push_workload
 from pullbench.store.ledger import PushedImages, PushedRecord
 
@@ -69,7 +70,9 @@ class ColdPush:
         self._record.record(run_id, trial.number, pushed)
         settled = _Settled()
         try:
-            with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
+            with RegistryClient(
+                route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S, patience_s=PATIENCE_S
+            ) as client:
                 report = push_workload(client, images, watch=settled)
         except BaseException as error:
             left = dataclasses.replace(pushed, images=tuple(name for name in pushed.images if name in settled.names))
@@ -101,7 +104,7 @@ class ColdPush:
     def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:
         """Delete the manifests and look again; what the registry keeps stays recorded, with the reason."""
         try:
-            with RegistryClient(batch.route, self._keychain, actions="pull,delete") as client:
+            with RegistryClient(batch.route, self._keychain, actions="pull,delete", patience_s=PATIENCE_S) as client:
                 for reference in batch.digests:
                     _delete(client, reference)
                 kept = tuple(image for image in batch.pushed.images if not _is_gone(client, Reference.parse(image)))
@@ -163,7 +166,7 @@ def _deleting_client(pushed: PushedRecord, keychain: Keychain) -> RegistryClient
         ca_file=pushed.ca_file,
         sends_in_clear=pushed.sends_in_clear,
     )
-    return RegistryClient(route, keychain, actions="pull,delete")
+    return RegistryClient(route, keychain, actions="pull,delete", patience_s=PATIENCE_S)
 
 
 def _digests_at(client: RegistryClient, tag: Reference) -> list[Reference]:
@@ -205,21 +208,11 @@ def _delete_image(client: RegistryClient, tag: Reference, digests: Iterable[Refe
 
 def _is_gone(client: RegistryClient, tag: Reference) -> bool:
     """Whether a tag is gone; one that outlived its manifest is deleted by its name (OCI distribution spec 1.1)."""
-    if not _exists(client, tag):
+    if client.digest_at(tag) is None:
         return True
     with contextlib.suppress(RegistryError):
         _delete(client, tag)
-    return not _exists(client, tag)
-
-
-def _exists(client: RegistryClient, tag: Reference) -> bool:
-    try:
-        client.head_manifest(tag)
-    except RegistryError as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
+    return client.digest_at(tag) is None
 
 
 def _delete(client: RegistryClient, reference: Reference) -> None:

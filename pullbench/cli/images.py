@@ -19,6 +19,7 @@ from pullbench.model.text import count, did_you_mean, format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.patience import PATIENCE_S
 from pullbench.serving.secrets import read_block
 
 if TYPE_CHECKING:
@@ -205,7 +206,9 @@ def _push(
 
     keychain = Keychain(environ=os.environ, block=read_block)
     try:
-        with RegistryClient(route, keychain, read_timeout_s=_READ_TIMEOUT_S, actions="pull,push") as client:
+        with RegistryClient(
+            route, keychain, read_timeout_s=_READ_TIMEOUT_S, actions="pull,push", patience_s=PATIENCE_S
+        ) as client:
             return push_workload(client, images, workers=options.workers, replace=options.replace, watch=progress)
     except RegistryError as error:
         if not progress.pushed and error.code is not ErrorCode.DISK_FULL:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pullbench.model.facts import EngineFacts, Listing, PlatformImage, ServedType
+from pullbench.model.facts import EngineFacts, HeadAnswer, Listing, PlatformImage, ServedType
 from pullbench.model.manifest import DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_TYPES, Descriptor
 from pullbench.model.platform import Platform
 
@@ -20,7 +20,12 @@ LARGE_MANIFESTS = (
     "docker with overlay2 may still pull it; containerd, docker with containerd's store, podman and skopeo refuse it"
 )
 """Who pulls a manifest of more than 4 MiB."""
+LENIENT_KINDS = ("wire", "fake")
+"""Kinds of engines that pull whatever a registry serves."""
+HEAD_KINDS = ("docker", "containerd")
+"""Kinds of engines whose clients send HEAD of a manifest; docker before a pull by digest only with containerd's store."""
 _METHOD_NOT_ALLOWED = 405
+_DOCKER_WITH_REFERRERS = (29, 1)
 _OLD_DOCKER = (23,)
 """Older ones match platforms more strictly, and know no nested index, no entry without a platform and no zstd."""
 
@@ -65,7 +70,7 @@ def refusals(image: PlatformImage, platform: Platform, client: Client) -> tuple[
 
     wire pulls everything that a registry serves: it does not unpack, and it matches platforms as docker and containerd do.
     """
-    if client.kind in ("wire", "fake"):
+    if client.kind in LENIENT_KINDS:
         return ()
     by_type = (reason for served in image.served for reason in _by_type(served, client))
     return (*by_type, *_by_listing(image, platform, client), *_by_layers(image, client))
@@ -87,30 +92,17 @@ def is_mistyped(image: PlatformImage) -> bool:
     return any(next(_by_type(served, client), "") for served in image.served for client in TODAY.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadAnswer:
-    """The answer to HEAD of a manifest, as clients need it. GET of it is fine."""
+def head_refusals(answer: HeadAnswer, client: Client, *, by_digest: bool = False) -> tuple[str, ...]:
+    """Why a client does not pull a manifest after this HEAD of it, although GET is fine; empty if it does.
 
-    status: int
-    content_type: str = ""
-    """Without parameters."""
-    size_bytes: int | None = None
-    """Content-Length; None if it is missing."""
-    has_digest: bool = True
-    """Whether Docker-Content-Digest is there. Without it clients send GET."""
-
-
-def head_refusals(answer: HeadAnswer, client: Client) -> tuple[str, ...]:
-    """Why a client does not pull a tag after this HEAD, although GET is fine; empty if it does.
-
-    docker with its own store falls back to GET, except after a 200 with a digest that lacks other headers. containerd does so
-    only after 405. podman, skopeo and wire send no HEAD.
+    docker with its own store sends HEAD of a tag only, and falls back to GET, except after a 200 with a digest that lacks other
+    headers. containerd sends HEAD of a digest too, and falls back only after 405. podman, skopeo and wire send no HEAD.
     """
-    if client.kind not in ("docker", "containerd"):
+    if client.kind not in HEAD_KINDS:
         return ()
     if client.unpacks_by_containerd:
-        return tuple(_containerd_by_head(answer))
-    return tuple(_docker_by_head(answer)) if answer.status < 300 and answer.has_digest else ()
+        return tuple(_containerd_by_head(answer, by_digest=by_digest))
+    return tuple(_docker_by_head(answer)) if not by_digest and answer.status < 300 and answer.has_digest else ()
 
 
 def _docker_by_head(answer: HeadAnswer) -> Iterator[str]:
@@ -120,16 +112,23 @@ def _docker_by_head(answer: HeadAnswer) -> Iterator[str]:
         yield "HEAD of its manifest has no Content-Length"
 
 
-def _containerd_by_head(answer: HeadAnswer) -> Iterator[str]:
+def _containerd_by_head(answer: HeadAnswer, *, by_digest: bool) -> Iterator[str]:
     if answer.status >= 300:
         if answer.status != _METHOD_NOT_ALLOWED:
             yield f"HEAD of its manifest is answered with {answer.status}"
         return
+    if answer.size_bytes is None or not (answer.has_digest or by_digest):
+        return  # it sends GET then, whose headers count
     if answer.content_type not in MANIFEST_TYPES:
         given = f"the Content-Type {answer.content_type}" if answer.content_type else "no Content-Type"
         yield f"HEAD of its manifest has {given}"
     if answer.size_bytes == 0:
         yield "HEAD of its manifest has a Content-Length of 0"
+
+
+def asks_for_referrers(client: Client) -> bool:
+    """Whether a client asks what refers to the attestations of an image that it pulls (the source of moby 29.1)."""
+    return client.store == "containerd" and not client.is_before(_DOCKER_WITH_REFERRERS)
 
 
 def _by_listing(image: PlatformImage, platform: Platform, client: Client) -> Iterator[str]:

@@ -64,12 +64,26 @@ class PlatformImage:
     listing: Listing | None = None
     """None without an index."""
     served: tuple[ServedType, ...] = ()
-    """The index, if there is one, and the manifest; empty if it is not known."""
+    """The index, if there is one, and the manifest; then the first of them by its digest, if it has another type there. Empty if
+    it is not known."""
 
     @property
     def manifest_requests(self) -> int:
         """The GETs of manifests and indexes that a pull sends."""
         return 1 + (0 if self.listing is None else self.listing.depth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadAnswer:
+    """The answer to HEAD of a manifest, as clients need it. GET of it is fine."""
+
+    status: int
+    content_type: str = ""
+    """Without parameters."""
+    size_bytes: int | None = None
+    """Content-Length; None if it is missing."""
+    has_digest: bool = True
+    """Whether Docker-Content-Digest is there. Without it clients send GET."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +96,8 @@ class ImageFacts:
     is_index: bool = False
     platforms: Mapping[str, PlatformImage] = field(default_factory=dict)
     """By the platform's text in the spec; without platforms that the image lacks."""
+    head: HeadAnswer | None = None
+    """The answer to HEAD of its digest; None if the spec has no engine but wire, or if the answers differ."""
     error_code: ErrorCode | None = None
     error: str = ""
 
@@ -156,8 +172,13 @@ def _image(entry: dict[str, Any]) -> ImageFacts:
         )
         for name, found in entry["platforms"].items()
     }
-    code = entry["error_code"]
-    return ImageFacts(**{**entry, "platforms": platforms, "error_code": None if code is None else ErrorCode(code)})
+    code, head = entry["error_code"], entry.get("head")  # facts of older versions have no `head`
+    known = {
+        "platforms": platforms,
+        "error_code": None if code is None else ErrorCode(code),
+        "head": None if head is None else HeadAnswer(**head),
+    }
+    return ImageFacts(**{**entry, **known})
 
 
 def _listing(entry: dict[str, Any] | None) -> Listing | None:

@@ -103,6 +103,11 @@ class Index:
         named = (entry.platform for entry in self.manifests if entry.platform is not None)
         return tuple(dict.fromkeys(each for each in named if each.architecture not in ("", "unknown")))
 
+    @property
+    def has_attestations(self) -> bool:
+        """Whether it lists attestations, as BuildKit does: manifests for the platform unknown/unknown."""
+        return any(entry.platform is not None and entry.platform.architecture == "unknown" for entry in self.manifests)
+
     def select(self, platform: Platform) -> Descriptor | None:
         """The entry that docker and containerd choose: of the best platform, else the first that names none, or None."""
         candidates = platform.candidates()

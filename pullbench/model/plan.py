@@ -12,7 +12,7 @@ from typing import Any
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
-from pullbench.model.client_rules import Client, refusals
+from pullbench.model.client_rules import Client, head_refusals, refusals
 from pullbench.model.factor_words import factor_text
 from pullbench.model.facts import EngineFacts, Facts, PlatformImage
 from pullbench.model.platform import Platform
@@ -207,14 +207,25 @@ def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
 
 
 def _refused_by_client(cell: Cell, spec: Spec, facts: Facts, engine: EngineFacts) -> str | None:
-    """Why the engine's client refuses an image that the registry has."""
+    """Why the engine's client refuses an image that the registry has, or the answer to HEAD of it. A run pulls by digest."""
     client = Client.of_engine(engine)
+    is_asked = not _is_mirrored(cell, spec)
     for image in (*spec.engine(cell.engine).base_images, *spec.images):
         found = facts.platform_image(cell.registry, image, cell.platform)
-        reasons = refusals(found, Platform.parse(cell.platform), client) if found is not None else ()
+        if found is None:
+            continue
+        reasons = refusals(found, Platform.parse(cell.platform), client)
+        head = facts.images[cell.registry, image].head
+        if head is not None and is_asked:
+            reasons += head_refusals(head, client, by_digest=True)
         if reasons:
             return f"engine '{cell.engine}' does not pull {image} for {cell.platform}: {reasons[0]}"
     return None
+
+
+def _is_mirrored(cell: Cell, spec: Spec) -> bool:
+    """Whether a mirror answers the client's requests, while the facts are the registry's own answers."""
+    return DIRECT in spec.matrix.proxies and any(entry.kind == "mirror" for entry in _proxy_of(spec, cell))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,7 +144,7 @@ Name = Annotated[
     Field(description="A name: letters, digits, . _ - and at most 63 characters."),
 ]
 Url = Annotated[str, AfterValidator(_url), _pattern(schema_rules.URL)]
-ProductName = Literal["auto", "harbor", "nexus", "distribution", "none"]
+ProductName = Literal["auto", "harbor", "nexus", "pulp", "quay", "distribution", "none"]
 CountersUrl = Annotated[str, AfterValidator(_counters_url), _pattern(schema_rules.COUNTERS_URL)]
 """Where a registry tells what it served: a URL with a path."""
 RepositoryText = Annotated[str, AfterValidator(_repository), _pattern(schema_rules.REPOSITORY)]

@@ -1,26 +1,23 @@
 """A registry's control plane over httpx: API, tokens, manifests, tags and catalog. The engines download layers."""
 
+import contextlib
 import hashlib
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 import httpx
 
-from pullbench.errors import ROUTE_FAILURES, ErrorCode, RegistryError, Responder, UsageError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.client_rules import LARGE_MANIFESTS
-from pullbench.model.facts import ImageFacts, Listing, PlatformImage, ServedType
-from pullbench.model.image_config import parse_image_config
+from pullbench.model.facts import HeadAnswer, ServedType
 from pullbench.model.manifest import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
-    MAX_NESTED_INDEXES,
     Descriptor,
     Index,
     Manifest,
@@ -29,11 +26,10 @@ from pullbench.model.manifest import (
     own_media_type,
     parse_manifest,
 )
-from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.registry.answer import Answer, backoff_s, retry_after_s
+from pullbench.registry.answer import Answer
 from pullbench.registry.auth import (
     MAX_TOKEN_BYTES,
     Challenge,
@@ -47,16 +43,13 @@ from pullbench.registry.exchange import Content, Exchanger, ExchangeRecord
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.login import Authorizer
 from pullbench.registry.pages import MAX_PAGE_BYTES, Page, list_pages, read_pages
+from pullbench.registry.patience import PATIENCE_S, Patience, is_limit
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 MAX_PING_BYTES = 64 * 1024
+_REPEATABLE = ("GET", "HEAD", "DELETE")
 PAGE_SIZE = 1000
 EXCHANGE_TIMEOUT_S = 120.0
-ATTEMPTS = 3
-"""How often a patient client sends a request that a gateway fails."""
-PATIENCE_S = 6.0
-"""How long a client waits for a gateway before a run, in all."""
-_GATEWAY_FAILURES = (502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +82,16 @@ class ManifestHead:
     """The status of the refused HEAD."""
     differs: bool = False
     """Whether HEAD was refused once and then answered: answers differ between requests."""
+
+    @property
+    def answer(self) -> HeadAnswer:
+        """What clients see of it."""
+        return HeadAnswer(
+            status=self.refused or 200,
+            content_type=self.media_type,
+            size_bytes=self.size_bytes,
+            has_digest=self.digest is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +126,8 @@ class RegistryClient:
 
     Every failed exchange raises a RegistryError. Repository names are those at the endpoint (`Route.repository`).
     `on_exchange` receives the redacted record of each request. For pushes, set `actions` to "pull,push". Raises UsageError if
-    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read. `patience_s`: how long all its requests
-    together may wait to be sent again after a 502, 503 or 504.
+    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read. `patience_s`: how long the client may
+    pause in all after rate limits and after 502, 503 and 504.
     """
 
     def __init__(
@@ -143,9 +146,7 @@ class RegistryClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.route = route
-        self._patience_s = patience_s
-        self._sleep = sleep
-        self._lock = threading.Lock()
+        self._patience = Patience(patience_s, monotonic=monotonic, sleep=sleep)
         self._exchanger = Exchanger(
             route,
             connect_timeout_s=connect_timeout_s,
@@ -162,13 +163,15 @@ class RegistryClient:
     def ping(self, *, authenticate: bool = True, patient: bool = True) -> Ping:
         """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer.
 
-        Without `patient` it is sent once whatever the answer, as for a measurement.
+        Without `patient` it is sent once and at once, as for a measurement; after a rate limit the client's other requests wait.
         """
         if authenticate:
             answer = self.ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
         else:
             send = partial(self._exchanger.send, "GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
-            answer = self._patiently(send) if patient else send()
+            answer = self._patience.keep(send) if patient else send()
+            if not patient and is_limit(answer):
+                self._patience.note(answer)
             if answer.status >= 300 and answer.status != 401:
                 raise self._authorizer.fault(answer)
         return Ping(
@@ -194,6 +197,19 @@ class RegistryClient:
             size_bytes=int(size) if size.isdecimal() and len(size) < 16 else None,
             headers=answer.headers,
         )
+
+    def digest_at(self, reference: Reference) -> str | None:
+        """The digest of what a tag points to now; None if there is no such tag. After a refused HEAD a GET decides."""
+        with contextlib.suppress(RegistryError):
+            head = self.head_manifest(reference)
+            if head.digest is not None:
+                return head.digest
+        try:
+            return self.manifest(reference).digest
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def manifest(self, reference: Reference) -> FetchedManifest:
         """GET a manifest of at most MAX_MANIFEST_BYTES and verify the requested and the reported digest.
@@ -304,50 +320,42 @@ class RegistryClient:
             content=content,
             asked=Responder.REGISTRY if is_own else Responder.REDIRECT,
         )
-        send = partial(self._patiently, once) if method in ("GET", "HEAD") else once
         renew, authorization = partial(authorizer.renew, repository, self._exchange_token), None
         if is_own:
             due, authorization = authorizer.due(repository), authorizer.current(repository)
             authorization = renew(sent=authorization, challenges=due) if due else authorization
-        answer = send(authorization=authorization)
+
+        def send() -> Answer:
+            request = partial(once, authorization=authorization)
+            if method not in _REPEATABLE:
+                return request()
+            return self._patience.keep(request, limits=authorizer.is_proven(repository, authorization))
+
+        answer = send()
         challenges = authorizer.offered(answer)
         if authorizer.can_answer(repository, challenges, authorization):
             authorization = renew(sent=authorization, challenges=challenges)
             with authorizer.attempt(repository, authorization) as conclude:
-                answer = send(authorization=authorization)
+                answer = send()
                 conclude(answer)
         if answer.status >= 300:
             raise authorizer.fault(answer, sent=authorization, repository=repository)
         return answer
 
-    def _patiently(self, send: Callable[..., Answer], **given: str | None) -> Answer:
-        """Send, and again after a 502, 503 or 504 as a pull does: at most ATTEMPTS times, while the client's patience lasts."""
-        for number in count(1):
-            answer = send(**given)
-            if number == ATTEMPTS or answer.status not in _GATEWAY_FAILURES:
-                break
-            wait_s = backoff_s(number, retry_after_s(answer.headers.get("retry-after")))
-            with self._lock:
-                if wait_s > self._patience_s:
-                    break
-                self._patience_s -= wait_s
-            self._sleep(wait_s)
-        return answer
-
     def _exchange_token(self, request: TokenRequest) -> Token:
         headers = dict(request.headers)
-        answer = self._patiently(
-            partial(
-                self._exchanger.send,
-                request.method,
-                request.url,
-                limit_bytes=MAX_TOKEN_BYTES,
-                authorization=headers.pop("Authorization", None),
-                headers=headers,
-                content=request.body,
-                asked=Responder.TOKEN_SERVICE,
-            )
+        authorization = headers.pop("Authorization", None)
+        send = partial(
+            self._exchanger.send,
+            request.method,
+            request.url,
+            limit_bytes=MAX_TOKEN_BYTES,
+            authorization=authorization,
+            headers=headers,
+            content=request.body,
+            asked=Responder.TOKEN_SERVICE,
         )
+        answer = self._patience.keep(send, limits=authorization is None and request.body is None)
         if answer.status >= 300:
             raise self._authorizer.fault(answer)
         try:
@@ -422,76 +430,3 @@ def _verify(answer: Answer, expected: str) -> None:
 
 def _digest(algorithm: str, content: bytes) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
-
-
-def image_facts(client: RegistryClient, registry: str, image: str, platforms: Sequence[str]) -> ImageFacts:
-    """An image on the client's route, for each of the platforms; missing content raises nothing.
-
-    A platform that the image lacks is left out. A failure is in `error_code` and `error`, next to the results before it.
-    """
-    facts = ImageFacts(registry=registry, image=image)
-    found: dict[str, PlatformImage] = {}
-    try:
-        reference = Reference.parse(image)
-        top = client.manifest(reference)
-        facts = replace(facts, digest=top.digest, is_index=isinstance(top.document, Index), platforms=found)
-        fetch = cache(lambda digest: client.manifest(reference.pinned(digest)))
-        stated = cache(lambda config: stated_platform(client, reference, config))
-        for text in platforms:
-            chosen = find_platform(top, Platform.parse(text), fetch=fetch, stated=stated)
-            if chosen is not None:
-                found[text] = chosen
-    except RegistryError as error:
-        return replace(facts, error_code=error.code, error=f"{_place(error)}: {error.detail}")
-    except UsageError as error:  # the credentials source failed
-        return replace(facts, error_code=ErrorCode.UNAUTHORIZED, error=str(error))
-    return facts
-
-
-def _place(error: RegistryError) -> str:
-    """Where an exchange failed; only the server if it cannot be reached, since that concerns no image."""
-    method, _, url = error.where.partition(" ")
-    if error.code not in ROUTE_FAILURES or "://" not in url:
-        return error.where
-    return f"{method} {'/'.join(url.split('/', 3)[:3])}"
-
-
-def find_platform(
-    top: FetchedManifest,
-    wanted: Platform,
-    *,
-    fetch: Callable[[str], FetchedManifest],
-    stated: Callable[[Descriptor], Platform | None],
-) -> PlatformImage | None:
-    """The image for a platform, through the index or an index in it, as docker and containerd find it; None if it lacks it.
-
-    An index's entry decides. Only where nothing names a platform, the config's counts, and a config without one fits. `fetch`
-    returns a manifest by digest, `stated` the platform in a config. Raises RegistryError if the image is no image.
-    """
-    found, depth, entry, served = top, 0, None, [top.served]
-    while isinstance(found.document, Index):
-        if depth == MAX_NESTED_INDEXES or (entry := found.document.select(wanted)) is None:
-            return None
-        found, depth = fetch(entry.digest), depth + 1
-        served.append(found.served)
-    if (artifact := found.document.artifact) is not None:
-        where = f"manifest {found.digest}"
-        raise NoImageError(
-            where, f"it is {artifact}, not an image", "remove it from `images`, or name the image that it deploys"
-        )
-    if entry is None or entry.platform is None:
-        named = stated(found.document.config)
-        if named is not None and not wanted.accepts_unlisted(named):
-            return None
-    listing = None
-    if isinstance(top.document, Index) and entry is not None:
-        other = top.document.containers_select(wanted)
-        listing = Listing(
-            platform=entry.platform, depth=depth, containers_digest=None if other is None else other.digest
-        )
-    return PlatformImage(digest=found.digest, manifest=found.document, listing=listing, served=tuple(served))
-
-
-def stated_platform(client: RegistryClient, reference: Reference, config: Descriptor) -> Platform | None:
-    """The platform in an image's config (OCI image spec, config); None if it has none."""
-    return parse_image_config(client.config(client.route.repository(reference), config)).platform

@@ -175,6 +175,16 @@ class Authorizer:
         access.header = None
         login.refuse(self.fault(answer, sent=value, repository=repository))
 
+    def is_proven(self, repository: str | None, value: str | None) -> bool:
+        """Whether sending `value` again is no further login attempt: it holds no password, or the registry accepted it.
+
+        After a refused login a rate limit may be the lock of an account, so nothing is proven.
+        """
+        if self._known is not None and self._refusal() is not None:
+            return False
+        login = self._login_of(repository, value)
+        return login is None or login.is_accepted
+
     def granted(self, repository: str) -> tuple[str, ...] | None:
         """The scopes of the current token for a repository; None without a token, or if it does not list them."""
         header = self._access(repository).header

@@ -35,10 +35,9 @@ class TagState:
 
 
 def read_tag(client: RegistryClient, image: SyntheticImage) -> TagState:
-    """Request the tag with HEAD; if it exists, read its annotations."""
+    """Read the annotations of what the tag has. It sends GET alone: a registry that refuses HEAD with 404 may have the tag."""
     try:
         with pushing():
-            client.head_manifest(image.reference)
             fetched = client.manifest(image.reference)
     except RegistryError as error:
         if error.status == 404:
@@ -254,12 +253,24 @@ def _refused(error: RegistryError) -> RegistryError:
         )
     if error.status == 403 and ("quota" in message or "exceed" in message):  # Harbor's message
         return PushError(ErrorCode.DISK_FULL, error, "the project's quota is used up: raise the quota, or push less")
+    if error.status == 404 and _is_lost_upload(error):
+        return PushError(ErrorCode.NOT_FOUND, error, _REPLICAS)
     found = _REFUSALS.get(error.status or 0)
     if found is None and is_untaken(error):
         found = (ErrorCode.FORBIDDEN, "the registry refuses this image: check its log and its rules")
     return error if found is None else PushError(found[0], error, found[1])
 
 
+def _is_lost_upload(error: RegistryError) -> bool:
+    """Whether the registry does not know an upload that it opened before: only that request has a path of its own."""
+    is_part = "/blobs/uploads/" in error.where and error.where.startswith(("PUT ", "PATCH "))
+    return is_part and not any(one.code == "NAME_UNKNOWN" for one in getattr(error, "problems", ()))
+
+
+_REPLICAS = (
+    "the registry opened this upload and no longer knows it: give the replicas behind the balancer one storage (and one `http.secret`), "
+    "or let the balancer send a client to the same replica"
+)
 _NO_PUSHES = "the registry accepts no pushes (read-only, or a mirror): push to its upstream"
 _REFUSALS = {
     401: (
@@ -458,7 +469,7 @@ class _Push:
             pinned = Reference(repository=reference.repository, digest=document.descriptor.digest)
             self._again(partial(self._put, pinned, document))
         expected = {built.tagged.descriptor.digest, state.fetched.digest if state.fetched else None}
-        if self._digest_at(reference) not in expected:
+        if self._client.digest_at(reference) not in expected:
             place = f"{self._client.route.host}/{reference}"
             raise UsageError(f"{place} was changed by someone else during this push: use another tag")
         self._again(partial(self._put, reference, built.tagged))
@@ -467,14 +478,6 @@ class _Push:
         self._check_stop()
         with pushing():
             put_manifest(self._client, reference, document)
-
-    def _digest_at(self, reference: Reference) -> str | None:
-        try:
-            return self._client.head_manifest(reference).digest or self._client.manifest(reference).digest
-        except RegistryError as error:
-            if error.status == 404:
-                return None
-            raise
 
     def _again(self, call: Callable[[], None]) -> None:
         """Make the call, and retry if the failure may go away."""

@@ -117,6 +117,11 @@ def that_says_yes(registry: PushRegistry) -> Fault:
     return lambda request: httpx.Response(202) if request.method == "DELETE" else None
 
 
+def without_delete_and_head(registry: PushRegistry) -> Fault:
+    """HEAD alone would say that the tag is gone."""
+    return lambda request: httpx.Response(404) if request.method in ("DELETE", "HEAD") else None
+
+
 def by_name_only(registry: PushRegistry, *, tags_too: bool) -> Fault:
     """As `crane registry serve`: each name is deleted by itself, so a deleted digest leaves its tags."""
 
@@ -131,7 +136,9 @@ def by_name_only(registry: PushRegistry, *, tags_too: bool) -> Fault:
     return fault
 
 
-@pytest.mark.parametrize("keeps", [without_delete, that_says_yes, partial(by_name_only, tags_too=False)])
+@pytest.mark.parametrize(
+    "keeps", [without_delete, without_delete_and_head, that_says_yes, partial(by_name_only, tags_too=False)]
+)
 def test_what_a_delete_left_is_found_by_looking_again(
     push: Callable[[], Batch],
     registry: PushRegistry,

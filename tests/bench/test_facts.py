@@ -31,9 +31,9 @@ def test_a_registry_that_cannot_be_reached_is_asked_once_and_every_image_says_wh
     asked: list[str] = []
     real = facts.image_facts
 
-    def counting(*arguments: object) -> ImageFacts:
+    def counting(*arguments: object, **options: bool) -> ImageFacts:
         asked.append(str(arguments[2]))
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(facts, "image_facts", counting)
     found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
@@ -85,7 +85,7 @@ def test_what_an_earlier_run_brought_does_not_count_as_present() -> None:
 def test_one_bad_answer_is_asked_again_and_is_no_fact_about_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"a:1": [ErrorCode.SERVER_ERROR, None], "b:1": [ErrorCode.NOT_FOUND], "c:1": [None]}
 
-    def scripted(_client: object, registry: str, image: str, _platforms: object) -> ImageFacts:
+    def scripted(_client: object, registry: str, image: str, _platforms: object, **_options: bool) -> ImageFacts:
         return ImageFacts(registry=registry, image=image, error_code=answers[image].pop(0))
 
     monkeypatch.setattr(facts, "image_facts", scripted)
@@ -97,7 +97,7 @@ def test_one_bad_answer_is_asked_again_and_is_no_fact_about_the_image(monkeypatc
 def test_a_registry_that_falls_silent_twice_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def silent(_client: object, registry: str, image: str, _platforms: object) -> ImageFacts:
+    def silent(_client: object, registry: str, image: str, _platforms: object, **_options: bool) -> ImageFacts:
         asked.append(image)
         return ImageFacts(registry=registry, image=image, error_code=ErrorCode.STALLED)
 
@@ -110,7 +110,7 @@ def test_a_registry_that_falls_silent_twice_is_waited_for_no_longer(monkeypatch:
 def test_one_silence_is_no_fact_about_the_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"a:1": ErrorCode.STALLED, "b:1": None, "c:1": None}
 
-    def scripted(_client: object, registry: str, image: str, _platforms: object) -> ImageFacts:
+    def scripted(_client: object, registry: str, image: str, _platforms: object, **_options: bool) -> ImageFacts:
         return ImageFacts(registry=registry, image=image, error_code=answers[image])
 
     monkeypatch.setattr(facts, "image_facts", scripted)
@@ -121,7 +121,7 @@ def test_one_silence_is_no_fact_about_the_other_images(monkeypatch: pytest.Monke
 def test_a_registry_that_drips_its_answers_for_ever_ends_with_the_time_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
 
-    def endless(*_arguments: object) -> ImageFacts:
+    def endless(*_arguments: object, **_options: bool) -> ImageFacts:
         over.wait()
         raise AssertionError("nobody waits for this")
 
@@ -131,3 +131,23 @@ def test_a_registry_that_drips_its_answers_for_ever_ends_with_the_time_for_it(mo
     over.set()
     assert [image.error_code for image in found.images.values()] == [ErrorCode.STALLED] * 3
     assert all("0.05 s" in (image.error or "") for image in found.images.values())
+
+
+@pytest.mark.parametrize(
+    ("engines", "is_asked"),
+    [(["wire"], False), (["wire", "skopeo"], True), (["wire", "docker"], True), (["containerd"], True)],
+)
+def test_answers_by_digest_are_asked_for_where_the_spec_has_other_clients_than_wire(
+    monkeypatch: pytest.MonkeyPatch, engines: list[str], is_asked: bool
+) -> None:
+    asked = set[bool]()
+
+    def noting(_client: object, registry: str, image: str, _platforms: object, *, for_clients: bool) -> ImageFacts:
+        asked.add(for_clients)
+        return ImageFacts(registry=registry, image=image)
+
+    monkeypatch.setattr(facts, "image_facts", noting)
+    registry = {"name": "eu", "url": f"http://127.0.0.1:{closed_port()}", "credentials": "anonymous"}
+    spec = make_spec(registries=[registry], images=["a:1"], matrix={"engines": engines})
+    gather_facts(spec, {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    assert asked == {is_asked}

@@ -8,7 +8,7 @@ import pytest
 
 from pullbench.engines.wire.client import proxy_url
 from pullbench.errors import ErrorCode
-from tests.engines.scripted_server import Incoming, ScriptedServer, answer
+from tests.engines.scripted_server import Image, Incoming, ScriptedServer, answer
 from tests.engines.test_wire_routes import another_server, certificate, server_context
 from tests.engines.wire_bench import Bench, bench, row_of
 
@@ -103,6 +103,25 @@ def test_all_of_them_together_stay_bounded_and_clean() -> None:
         b.server.on(b.image.blob_path(content), answer(200, content, headers=headers))
         served_by = row_of(b.pull(), content).served_by or ""
         assert len(served_by) < 1000 and "\x1b" not in served_by
+
+
+MIXED = (b"a" * 100_000, b"b" * 60_000, b"c" * 61_000)
+
+
+@pytest.mark.parametrize(
+    ("headers", "source"),
+    [
+        (({"X-Cache": "HIT"}, {"X-Cache": "MISS"}, {"X-Cache": "MISS"}), "x-cache=MISS"),
+        (({"X-Cache": "MISS"}, {"X-Cache": "HIT"}, {"X-Cache": "HIT"}), "x-cache=HIT"),
+        (({"X-Cache": "MISS"}, {"X-Cache": "HIT", "Age": "9"}, {"X-Cache": "HIT", "Age": "70"}), "x-cache=HIT age=70"),
+        (({"X-Cache": "MISS"}, {"X-Cache": "HIT"}, {}), "x-cache=MISS"),
+    ],
+)
+def test_a_pull_is_served_by_what_served_most_of_its_bytes(headers: tuple[dict[str, str], ...], source: str) -> None:
+    with bench(image=Image(layers=MIXED)) as b:
+        for content, given in zip(MIXED, headers, strict=True):
+            b.server.on(b.image.blob_path(content), answer(200, content, headers=list(given.items())))
+        assert b.pull().served_by == f"{b.server.host} {source}"
 
 
 # Pinned names

@@ -255,12 +255,16 @@ def own_ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("tls") / "own.pem", "127.0.0.1", days=1)
 
 
-def certificate(path: Path, address: str, days: int) -> Path:
+def certificate(
+    path: Path, address: str, days: int, *, common: str = "test", names: x509.SubjectAlternativeName | None = None
+) -> Path:
+    """A certificate for an address that signs itself. `names` replace the address; an empty list leaves them out."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
     now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-    made = (
+    if names is None:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -268,10 +272,9 @@ def certificate(path: Path, address: str, days: int) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=10))
         .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    made = (builder.add_extension(names, critical=False) if list(names) else builder).sign(key, hashes.SHA256())
     path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
     path.with_suffix(".key").write_bytes(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -13,7 +14,9 @@ from pullbench.app import api
 from pullbench.cli.clean import clean
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
+from pullbench.model.manifest import ACCEPT, OCI_INDEX
 from pullbench.model.platform import Platform
+from pullbench.registry.referrers import fallback_tag
 from tests.integration.boxes import APACHE, HAPROXY, NGINX, SQUID, VARNISH, Software, box_before
 from tests.integration.conftest import PushImage, need
 from tests.integration.ports import free_port
@@ -177,6 +180,49 @@ def test_a_mirror_that_needs_a_namespace(plain_registry: RealRegistry, image: st
         assert failures(api.preflight(given)) == []
         run = pulled(given, tmp_path)
     assert set(run.pulls["engine"]) == {"wire", *containerd()}
+
+
+@pytest.mark.parametrize(("status", "is_excluded"), [(403, True), (405, False)])
+def test_a_head_that_is_refused_excludes_an_engine_that_needs_it(
+    status: int, is_excluded: bool, plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    if not containerd():
+        pytest.skip("containerd needs root")
+    lines = f"location / {{ if ($request_method = HEAD) {{ return {status}; }} proxy_pass http://{{upstream}}; }}"
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        spec = spec_at(url, image, ["wire", "containerd"])
+        planned = api.plan(spec)
+        assert {each.cell.engine for each in planned.planned_out} == ({"containerd"} if is_excluded else set())
+        found = one(api.preflight(spec), "image")
+        assert found.status is (Status.WARN if is_excluded else Status.PASS)
+        assert set(pulled(spec, tmp_path).pulls["engine"]) == {cell.engine for cell in planned.cells}
+
+
+def test_what_refers_to_an_image_is_listed_by_the_tag_and_a_box_that_refuses_the_question_is_told(
+    plain_registry: RealRegistry, image: str
+) -> None:
+    """docker-registry 2.8 has no referrers API, so the list is under the fall-back tag."""
+    found = one(api.preflight(spec_at(plain_registry.url, image, ["wire"]), only=["referrers"]), "referrers")
+    assert (found.status, "nothing refers to it" in found.observed) == (Status.PASS, True), found
+    repository = image.partition(":")[0]
+    with httpx.Client(base_url=f"{plain_registry.url}/v2/{repository}/manifests/", trust_env=False) as http:
+        described = http.head("1.0", headers={"Accept": ACCEPT}).headers
+        digest = described["Docker-Content-Digest"]
+        entry = {"mediaType": described["Content-Type"], "digest": digest, "size": int(described["Content-Length"])}
+        listed = {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [entry | {"artifactType": "application/x-sbom"}],
+        }
+        pushed = http.put(fallback_tag(digest), json=listed, headers={"Content-Type": OCI_INDEX})
+        assert pushed.status_code == 201, pushed.text
+    found = one(api.preflight(spec_at(plain_registry.url, image, ["wire"]), only=["referrers"]), "referrers")
+    assert (found.status, "1 × application/x-sbom" in found.observed) == (Status.PASS, True), found
+    lines = """location ~ /referrers/ { return 403; }
+        location / { proxy_pass http://{upstream}; }"""
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        found = one(api.preflight(spec_at(url, image, ["wire"]), only=["referrers"]), "referrers")
+    assert (found.status, found.code) == (Status.WARN, ErrorCode.FORBIDDEN), found
 
 
 def containerd() -> list[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.model.client_rules import MAX_DOCKER_LAYERS, TODAY, Client, HeadAnswer, head_refusals, refusals
-from pullbench.model.facts import EngineFacts, Listing, PlatformImage, ServedType
+from pullbench.model.client_rules import MAX_DOCKER_LAYERS, TODAY, Client, head_refusals, refusals
+from pullbench.model.facts import EngineFacts, HeadAnswer, Listing, PlatformImage, ServedType
 from pullbench.model.manifest import DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Manifest
 from pullbench.model.platform import Platform
 
@@ -127,10 +127,10 @@ def test_clients_go_by_the_content_type_of_a_manifest(content_type: str, media_t
     assert refusing(served(content_type, media_type), old=OLD_DOCKER) == who
 
 
-def refusing_head(**answer: Any) -> set[str]:
+def refusing_head(*, by_digest: bool = False, **answer: Any) -> set[str]:
     given = HeadAnswer(**{"status": 200, "content_type": OCI_MANIFEST, "size_bytes": 9, **answer})
     clients = {**TODAY, "wire": Client(kind="wire")}
-    return {name for name, client in clients.items() if head_refusals(given, client)}
+    return {name for name, client in clients.items() if head_refusals(given, client, by_digest=by_digest)}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,28 @@ def refusing_head(**answer: Any) -> set[str]:
         ({"status": 401}, OF_CONTAINERD),
         ({"status": 500}, OF_CONTAINERD),
         ({"status": 405}, set()),
+        ({"content_type": "", "has_digest": False}, set()),
+        ({"content_type": "text/plain", "size_bytes": None}, {"docker with overlay2"}),
     ],
 )
 def test_docker_and_containerd_look_at_a_tag_by_head(answer: dict[str, Any], who: set[str]) -> None:
     assert refusing_head(**answer) == who
+
+
+@pytest.mark.parametrize(
+    ("answer", "who"),
+    [
+        ({}, set()),
+        ({"size_bytes": None}, set()),
+        ({"size_bytes": None, "content_type": ""}, set()),
+        ({"content_type": ""}, OF_CONTAINERD),
+        ({"content_type": "", "has_digest": False}, OF_CONTAINERD),
+        ({"size_bytes": 0}, OF_CONTAINERD),
+        ({"status": 403}, OF_CONTAINERD),
+        ({"status": 405}, set()),
+    ],
+)
+def test_containerd_looks_at_a_digest_by_head_too_and_docker_s_own_store_does_not(
+    answer: dict[str, Any], who: set[str]
+) -> None:
+    assert refusing_head(by_digest=True, **answer) == who

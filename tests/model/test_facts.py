@@ -1,12 +1,13 @@
 """Facts are stored with a run and come back as they were, whatever a registry answered."""
 
 import dataclasses
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pullbench.errors import ErrorCode
-from pullbench.model.facts import EngineFacts, Facts, ImageFacts, Listing, PlatformImage, ServedType
+from pullbench.model.facts import EngineFacts, Facts, HeadAnswer, ImageFacts, Listing, PlatformImage, ServedType
 from pullbench.model.manifest import Descriptor, Manifest
 from pullbench.model.platform import Platform
 
@@ -46,6 +47,14 @@ IMAGES = st.builds(
     ),
     error_code=st.none() | st.sampled_from(ErrorCode),
     error=TEXT,
+    head=st.none()
+    | st.builds(
+        HeadAnswer,
+        status=st.integers(200, 599),
+        content_type=TEXT,
+        size_bytes=st.none() | st.integers(0, 2**40),
+        has_digest=st.booleans(),
+    ),
 )
 ENGINES = st.builds(
     EngineFacts,
@@ -74,8 +83,16 @@ def test_facts_come_back_from_json_as_they_were(facts: Facts) -> None:
 
 
 def test_no_field_of_the_facts_escapes_the_property() -> None:
-    made = {"EngineFacts": 9, "ImageFacts": 7, "PlatformImage": 4, "Listing": 3, "Descriptor": 5, "Manifest": 3}
-    for record in (EngineFacts, ImageFacts, PlatformImage, Listing, Descriptor, Manifest):
+    made = {
+        "EngineFacts": 9,
+        "ImageFacts": 8,
+        "HeadAnswer": 4,
+        "PlatformImage": 4,
+        "Listing": 3,
+        "Descriptor": 5,
+        "Manifest": 3,
+    }
+    for record in (EngineFacts, ImageFacts, HeadAnswer, PlatformImage, Listing, Descriptor, Manifest):
         assert len(dataclasses.fields(record)) == made[record.__name__], record
 
 
@@ -89,3 +106,10 @@ def test_an_image_is_found_by_registry_image_and_platform() -> None:
     assert facts.platform_image("eu", "app:1", "linux/amd64") == found
     assert facts.platform_image("eu", "app:1", "linux/arm64") is None
     assert facts.platform_image("us", "app:1", "linux/amd64") is None
+
+
+def test_facts_that_an_older_version_stored_know_no_head() -> None:
+    image = ImageFacts(registry="eu", image="app:1", head=HeadAnswer(status=403))
+    document = json.loads(Facts(host_platform="linux/amd64", images={("eu", "app:1"): image}).to_json())
+    del document["images"][0]["head"]
+    assert Facts.from_json(json.dumps(document)).images["eu", "app:1"].head is None

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES
-from pullbench.model.facts import EngineFacts, Facts, ImageFacts, Listing, PlatformImage
-from pullbench.model.manifest import Descriptor, Manifest
+from pullbench.model.facts import EngineFacts, Facts, HeadAnswer, ImageFacts, Listing, PlatformImage
+from pullbench.model.manifest import OCI_INDEX, Descriptor, Manifest
 from pullbench.model.plan import (
     FACTORS,
     Plan,
@@ -193,6 +193,53 @@ def test_an_engine_whose_client_refuses_an_image_is_planned_out_there_alone() ->
     ]
     assert {cell.engine for cell in made.cells} == {"wire"}
     assert manifest_requests(made.trials[0], both) == 2 + 3  # one more for the index in the index
+
+
+def planned_with_head(answer: HeadAnswer, *, proxies: list[str]) -> dict[tuple[str, str], str]:
+    """The reasons of what is excluded, by engine and proxy, where HEAD of `app:1` is answered so."""
+    heads = {"app:1": answer, "app:2": HeadAnswer(status=200, content_type=OCI_INDEX, size_bytes=9)}
+    engines = (
+        EngineFacts(name="wire", kind="wire"),
+        EngineFacts(name="podman", kind="podman"),
+        EngineFacts(name="containerd", kind="containerd"),
+        EngineFacts(name="docker", kind="docker", image_store="overlay2"),
+        EngineFacts(name="newer", kind="docker", image_store="containerd (overlayfs)"),
+    )
+    known = facts(*engines, images=tuple(replace(image("eu", name, "linux/amd64"), head=heads[name]) for name in heads))
+    matrix = {"engines": [each.name for each in engines], "registries": ["eu"], "proxies": proxies}
+    matrix["platforms"] = ["linux/amd64"]
+    made = plan(spec(engines=[{"name": "newer", "kind": "docker"}], proxies=[MIRROR], matrix=matrix), known)
+    return {(each.cell.engine, each.cell.proxy): each.reason for each in made.planned_out}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+def test_an_engine_that_needs_a_head_that_is_refused_is_planned_out(status: int) -> None:
+    out = planned_with_head(HeadAnswer(status=status), proxies=["direct"])
+    assert set(out) == {("containerd", "direct"), ("newer", "direct")}
+    assert all("app:1" in reason and str(status) in reason for reason in out.values())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HeadAnswer(status=405),
+        HeadAnswer(status=200, content_type=OCI_INDEX, size_bytes=9),
+        HeadAnswer(status=200, content_type="", size_bytes=None),
+    ],
+)
+def test_a_head_that_a_client_can_do_without_plans_nothing_out(answer: HeadAnswer) -> None:
+    assert planned_with_head(answer, proxies=["direct"]) == {}
+
+
+def test_a_head_of_another_type_plans_containerd_out() -> None:
+    answer = HeadAnswer(status=200, content_type="application/octet-stream", size_bytes=9)
+    assert set(planned_with_head(answer, proxies=["direct"])) == {("containerd", "direct"), ("newer", "direct")}
+
+
+def test_the_registry_s_head_says_nothing_of_a_mirror_unless_the_mirror_gave_it() -> None:
+    refused = HeadAnswer(status=403)
+    assert ("containerd", "cache") not in planned_with_head(refused, proxies=["direct", "cache"])
+    assert ("containerd", "cache") in planned_with_head(refused, proxies=["cache"])
 
 
 @pytest.mark.parametrize("known_by", ["config", "manifest", "index"])

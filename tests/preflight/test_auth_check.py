@@ -210,6 +210,16 @@ def test_a_known_user_without_the_right_is_forbidden(registry: FakeRegistry) -> 
     assert found_at(registry, "env:CI", images=["app:1.0", "team/0:1.0"]).status is Status.WARN
 
 
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("source", ["anonymous", "env:CI"])
+def test_a_refused_head_is_no_matter_of_rights_where_get_is_fine(
+    registry: FakeRegistry, source: str, status: int
+) -> None:
+    behind = with_basic(registry, BASIC) if source == "env:CI" else registry.serve
+    registry.handler = lambda request: httpx.Response(status) if request.method == "HEAD" else behind(request)
+    assert found_at(registry, source).status is Status.PASS
+
+
 def test_a_missing_image_is_no_matter_of_rights(registry: FakeRegistry) -> None:
     registry.handler = with_basic(registry, BASIC)
     assert found_at(registry, "env:CI", images=["absent:1.0"]).status is Status.PASS

@@ -89,13 +89,32 @@ def test_a_head_without_a_digest_is_fine_because_clients_then_send_get() -> None
     assert found_over(registry, "app:1.0").status is Status.PASS
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 423, 500, 501])
+def test_a_refused_head_warns_where_the_engines_of_the_spec_do_without(status: int) -> None:
+    registry = holding("app", "1.0", NEW)
+    with_head(registry, lambda given: httpx.Response(status))
+    found = found_over(registry, "app:1.0")
+    assert (found.status, "ctr" in found.observed) == (Status.WARN, True)
+    assert "docker with overlay2" not in found.observed and "not found" not in found.observed
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
 def test_a_refused_head_fails_where_no_engine_of_the_spec_can_do_without(status: int) -> None:
     registry = holding("app", "1.0", NEW)
     with_head(registry, lambda given: httpx.Response(status))
     spec = spec_over("eu", matrix={"platforms": ["linux/amd64"], "engines": ["containerd"]})
     (found,) = findings_of(image.CHECK, context_of({"eu": registry}, spec))
     assert found.status is Status.FAIL
+
+
+@pytest.mark.parametrize(("status", "is_excluded"), [(403, True), (405, False)])
+def test_an_engine_that_a_refused_head_stops_is_named_as_excluded(status: int, is_excluded: bool) -> None:
+    registry = holding("app", "1.0", NEW)
+    with_head(registry, lambda given: httpx.Response(status))
+    spec = spec_over("eu", matrix={"platforms": ["linux/amd64"], "engines": ["wire", "containerd"]})
+    (found,) = findings_of(image.CHECK, context_of({"eu": registry}, spec))
+    assert found.status is (Status.WARN if is_excluded else Status.PASS)
+    assert ("engine 'containerd' are excluded" in found.remedy) is is_excluded
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])

@@ -2,10 +2,15 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode
+from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
 from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import latency
 from pullbench.preflight.checks.latency import ApiLatencies
+from pullbench.preflight.context import CheckContext
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.keychain import Keychain
 from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import FakeRegistry
 
@@ -145,10 +150,18 @@ def test_a_registry_that_refuses_anonymous_clients_answers_all_the_same(monkeypa
     assert evidence.faults == () and evidence.answered_s
 
 
-def test_a_rate_limit_is_followed_by_a_pause_for_the_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, clock = FakeRegistry(), SlowTime()
-    registry.handler = lambda _request: httpx.Response(429)
-    monkeypatch.setattr(latency, "time", clock)
-    context = context_over(registry)
-    evidence = latency.probe(context, target_of(context))
-    assert (len(evidence.faults), clock.now_s >= latency.PAUSE_S) == (2, True)
+def test_a_rate_limit_ends_the_probes_and_makes_the_other_checks_wait() -> None:
+    registry, clock, statuses = FakeRegistry(), SlowTime(), [200, 200, 429]
+    registry.handler = lambda request: httpx.Response(statuses.pop(0)) if statuses else registry.serve(request)
+
+    def client(route: Route, keychain: Keychain, actions: str = "pull") -> RegistryClient:
+        clocked = {"patience_s": 6.0, "monotonic": clock.monotonic, "sleep": clock.sleep}
+        return RegistryClient(route, keychain, transport=httpx.MockTransport(registry), **clocked)  # type: ignore[arg-type]
+
+    facts = Facts(host_platform="linux/amd64", offline=True)
+    with CheckContext(spec_of(), facts, Keychain(environ={}), client=client) as context:
+        target = target_of(context)
+        evidence = latency.probe(context, target)
+        assert (len(evidence.faults), clock.now_s) == (1, 0.0)
+        context.client(target.route).ping()
+    assert clock.now_s == 0.5

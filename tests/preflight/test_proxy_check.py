@@ -129,6 +129,29 @@ def test_a_mirror_that_needs_a_namespace_is_found_and_named(upstream: dict[str, 
     assert "`namespace: eu.example`" in found.remedy and "'cache'" in found.remedy
 
 
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_mirror_that_refuses_head_and_needs_a_namespace_is_found_too(status: int) -> None:
+    mirror = spegel("eu.example")
+    inner = mirror.handler
+    mirror.handler = lambda request: httpx.Response(status) if request.method == "HEAD" else inner(request)
+    found = found_over({"cache": mirror, "eu": holding("app", "1.0", NEW)})
+    assert found.status is Status.FAIL and "`namespace: eu.example`" in found.remedy
+
+
+@pytest.mark.parametrize("status", [403, 405, 500, 501])
+def test_a_mirror_that_refuses_head_of_blobs_lacks_none(status: int) -> None:
+    cache = holding("hub/app", "1.0", NEW)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        is_look = request.method == "HEAD" and "/blobs/" in request.url.path
+        return httpx.Response(status) if is_look else cache.serve(request)
+
+    cache.handler = handle
+    found = found_over({"eu": holding("app", "1.0", NEW), "cache": cache})
+    assert found.status is Status.PASS, found.observed
+    assert not [line for line in cache.asked if digest_of(b"layer") in line]
+
+
 def test_a_mirror_with_its_namespace_passes() -> None:
     document = {**SPEC, "proxies": [{**SPEC["proxies"][0], "namespace": "EU.example"}]}
     context = context_of({"cache": spegel("eu.example"), "eu": holding("app", "1.0", NEW)}, spec_over("eu", **document))

@@ -20,7 +20,7 @@ from tests.preflight.contexts import spec_of
 from tests.registry.fake_registry import config_blob, digest_of, manifest_of
 from tests.registry.products import harbor_answers as h
 from tests.registry.products import nexus_answers as n
-from tests.registry.products.server import PASSWORD, Answer, ProductServer
+from tests.registry.products.server import OAUTH, PASSWORD, Answer, ProductServer
 
 TARGET = Target(route=Route(registry="eu", url="https://harbor.example.com"))
 GB = 10**9
@@ -131,7 +131,9 @@ def test_a_layer_that_images_share_fills_a_cache_once() -> None:
     assert fills_bytes(facts, route, ["a:1", "c:1"], ("linux/amd64",)) is None
 
 
-def of_server(answer: Answer, server: str = "nginx", **entry: Any) -> tuple[list[Finding], ProductServer]:
+def of_server(
+    answer: Answer, server: str = "nginx", user: str = "admin", **entry: Any
+) -> tuple[list[Finding], ProductServer]:
     """The findings of the one storage of a spec whose registry this is."""
     with ProductServer(answer, server=server) as served:
         elsewhere = entry.pop("product_url", None)
@@ -139,7 +141,7 @@ def of_server(answer: Answer, server: str = "nginx", **entry: Any) -> tuple[list
         if elsewhere is not None:
             registry["product_url"] = elsewhere
         spec = spec_of(registries=[registry], images=["library/app:1.0"])
-        environ = {"CI_USERNAME": "admin", "CI_PASSWORD": PASSWORD}
+        environ = {"CI_USERNAME": user, "CI_PASSWORD": PASSWORD}
         facts = Facts(host_platform="linux/amd64", offline=True)
         with CheckContext(spec, facts, Keychain(environ=environ)) as context:
             (target,) = storage_quota.every_storage(context)
@@ -252,3 +254,82 @@ def test_a_registry_that_is_no_known_product_is_not_supported(answer: Any) -> No
     (finding,), _ = of_server(other, "nginx")
     assert finding.status is Status.SKIP
     assert "not supported by pullbench" in finding.observed
+
+
+def _quay(quotas: Any, report: Any = None, *, realm: str = "") -> Callable[[str, str | None], Any]:
+    """Quay's answers; the quota of an organization is shown to an OAuth token alone."""
+
+    def answer(path: str, user: str | None) -> Any:
+        if path == "/v2/":
+            challenge = f'Bearer realm="{realm or "http://127.0.0.1/v2/auth"}",service="quay.example.com"'
+            return 401, {}, {"WWW-Authenticate": challenge}
+        if not path.startswith("/api/v1/organization/library"):
+            return 404, {"error_type": "not_found"}
+        if user != OAUTH:
+            return 401, {"error_type": "invalid_token"}
+        return quotas if path.endswith("/quota") else (200, {"name": "library", "quota_report": report})
+
+    return answer
+
+
+def quota(limit: int, *limits: tuple[str, int]) -> tuple[int, Any]:
+    named = [{"id": 1, "type": kind, "limit_percent": percent} for kind, percent in limits]
+    return 200, [{"id": 1, "limit_bytes": limit, "limits": named}]
+
+
+def used(size: int, configured: int | None = None, status: str = "complete") -> dict[str, Any]:
+    return {"quota_bytes": size, "configured_quota": configured, "backfill_status": status}
+
+
+@pytest.mark.parametrize(
+    ("quotas", "report", "status"),
+    [
+        (quota(1000, ("Reject", 100)), used(500, 1000), Status.PASS),
+        (quota(1000, ("Reject", 100)), used(900, 1000), Status.WARN),
+        (quota(1000, ("Reject", 100)), used(1000, 1000), Status.FAIL),
+        (quota(1000, ("Warning", 50), ("Reject", 80)), used(800, 1000), Status.FAIL),
+        (quota(1000, ("Warning", 80)), used(999, 1000), Status.PASS),
+        (quota(1000, ("Warning", 80)), used(1001, 1000), Status.WARN),
+        ((200, []), used(500, None), Status.PASS),
+        ((200, []), used(1000, 1000), Status.FAIL),
+    ],
+)
+def test_the_quota_of_an_organization_of_quay_is_read_with_an_oauth_token(
+    quotas: Any, report: Any, status: Status
+) -> None:
+    (finding,), served = of_server(_quay(quotas, report), "nginx", "$oauthtoken")
+    assert finding.status is status
+    assert "organization 'library'" in finding.observed and PASSWORD not in repr(finding)
+    assert "/api/v1/organization/library/quota" in served.paths
+
+
+@pytest.mark.parametrize("user", ["admin", "team+robot"])
+def test_quay_without_an_oauth_token_is_not_supported_and_is_told_what_to_set(user: str) -> None:
+    (finding,), served = of_server(_quay(quota(1000), used(1)), "nginx", user)
+    assert finding.status is Status.SKIP
+    assert "not supported by pullbench" in finding.observed and "$oauthtoken" in finding.observed
+    assert not any(path.startswith("/api/v1/") for path in served.paths)
+
+
+@pytest.mark.parametrize("status", ["waiting", "running"])
+def test_bytes_that_quay_has_not_counted_yet_are_not_known(status: str) -> None:
+    (finding,), _ = of_server(_quay(quota(10), used(9999, 10, status)), "nginx", "$oauthtoken")
+    assert (finding.status, "still counts" in finding.observed) == (Status.SKIP, True)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_quota_that_quay_does_not_show_is_named_with_what_it_needs(status: int) -> None:
+    (finding,), _ = of_server(_quay((status, {}), used(1)), "nginx", "$oauthtoken")
+    assert (finding.status, "FEATURE_QUOTA_MANAGEMENT" in finding.observed) == (Status.SKIP, True)
+
+
+def test_a_page_in_place_of_quays_quotas_is_no_api_of_quay() -> None:
+    (finding,), _ = of_server(_quay((200, b"<html>"), used(1)), "nginx", "$oauthtoken")
+    assert (finding.status, "does not answer" in finding.observed) == (Status.SKIP, True)
+    (finding,), _ = of_server(_quay((200, {"limits": 3}), used(1)), "nginx", "$oauthtoken")
+    assert (finding.status, "does not answer" in finding.observed) == (Status.SKIP, True)
+
+
+def test_a_token_service_elsewhere_makes_no_quay() -> None:
+    (finding,), _ = of_server(_quay(quota(1), used(1), realm="http://auth.example.com/v2/auth"), "nginx", "$oauthtoken")
+    assert (finding.status, "organization" in finding.observed) == (Status.SKIP, False)

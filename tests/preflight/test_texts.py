@@ -31,6 +31,7 @@ from pullbench.preflight.checks import (
     platform,
     proxy,
     rate_limit,
+    referrers,
     resolver,
     storage_quota,
     tag_consistency,
@@ -43,6 +44,7 @@ from pullbench.preflight.resolv_conf import ResolvConf
 from pullbench.registry.client import Ping
 from pullbench.registry.docker_config import Origin
 from pullbench.registry.products.storage import Ailment, Space, Storage
+from pullbench.registry.referrers import Referrers
 
 GB = 10**9
 NOW = datetime(2026, 11, 23, 16, 15, tzinfo=UTC)
@@ -154,6 +156,11 @@ def of_content() -> list[Finding]:
     )
     us = replace(eu, name="us", reference="us.example.com/team/app:1.0", digest=OLD, created=JANUARY)
     local = Local(name="team/app:1.0")
+    signed = referrers.ReferrersLookup(
+        image="team/app:1.0", digest=NEW, by_api=Referrers(artifact_types=("application/spdx+json",))
+    )
+    blocked = fault(ErrorCode.FORBIDDEN, f"GET https://registry.example.com/v2/team/app/referrers/{NEW}: 403")
+    unlisted = replace(signed, by_api=None, fault=blocked, engines=("engine 'docker'",), stopped=("engine 'docker'",))
     return [
         *image.judge(image.ImageLookup(reference=reference, digest=NEW), IMAGE),
         *image.judge(image.ImageLookup(reference=reference, fault=MISSING, tags=("1.0.1", "0.9")), IMAGE),
@@ -168,6 +175,10 @@ def of_content() -> list[Finding]:
         *rate_limit.judge(replace(limited, cost=72), EU),
         *rate_limit.judge(replace(limited, cost=200), EU),
         *layer_reuse.judge(images, EU),
+        *referrers.judge(signed, EU),
+        *referrers.judge(replace(signed, by_api=None), EU),
+        *referrers.judge(replace(unlisted, stopped=()), EU),
+        *referrers.judge(unlisted, EU),
     ]
 
 

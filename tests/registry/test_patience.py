@@ -1,4 +1,4 @@
-"""Requests before a run wait for a gateway that answers 502, 503 or 504, as a pull does, and not for ever."""
+"""Requests before a run wait for a gateway that fails and for a registry that limits requests, and not for ever."""
 
 from typing import Any
 
@@ -7,10 +7,14 @@ import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.reference import Reference
-from pullbench.registry.client import ATTEMPTS, RegistryClient
-from tests.registry.fake_registry import FakeRegistry, TokenService, config_blob, manifest_of
+from pullbench.registry.answer import Answer
+from pullbench.registry.auth import Credentials, basic_header
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.patience import ATTEMPTS, Patience
+from tests.registry.fake_registry import ENVIRON, FakeRegistry, TokenService, config_blob, manifest_of, with_basic
 
 APP = Reference.parse("team/app:1.0")
+BASIC = basic_header(Credentials(username=ENVIRON["CI_USERNAME"], password=ENVIRON["CI_PASSWORD"]))
 
 
 class Gateway:
@@ -23,6 +27,7 @@ class Gateway:
         self.status = status
         self.headers = headers or {}
         self.waits: list[float] = []
+        self.now_s = 0.0
         self.serve = self.registry.handler
         self.registry.handler = self
 
@@ -33,7 +38,12 @@ class Gateway:
         return self.serve(request)
 
     def client(self, **options: Any) -> RegistryClient:
-        return self.registry.client(**{"patience_s": 6.0, "sleep": self.waits.append, **options})
+        clock = {"monotonic": lambda: self.now_s, "sleep": self.sleep}
+        return self.registry.client(**{"patience_s": 6.0, **clock, **options})
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now_s += seconds
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -86,7 +96,7 @@ def test_the_servers_own_time_counts_and_a_long_one_is_not_waited_for(after: str
     assert gateway.waits == waits
 
 
-@pytest.mark.parametrize("status", [500, 501, 429, 404])
+@pytest.mark.parametrize("status", [500, 501, 404])
 def test_other_failures_are_not_asked_again(status: int) -> None:
     gateway = Gateway(1, status)
     with pytest.raises(RegistryError):
@@ -116,3 +126,111 @@ def test_a_token_service_behind_a_gateway_is_waited_for() -> None:
     gateway.registry.handler = handle
     assert gateway.client(credentials="env:CI").manifest(APP).document
     assert gateway.waits == [0.5, 1.0]
+
+
+LIMITS = [(429, {}), (429, {"Retry-After": "2"}), (503, {"x-ratelimit-remaining": "0"})]
+
+
+@pytest.mark.parametrize(("status", "headers"), LIMITS)
+def test_a_rate_limit_is_waited_for_as_long_as_it_asks(status: int, headers: dict[str, str]) -> None:
+    gateway = Gateway(1, status, headers)
+    assert gateway.client().manifest(APP).document
+    assert gateway.waits == [float(headers.get("Retry-After", 0.5))]
+
+
+def test_a_limit_that_stays_uses_up_the_patience_and_is_told() -> None:
+    gateway = Gateway(999, 429)
+    with pytest.raises(RegistryError) as caught:
+        gateway.client().manifest(APP)
+    assert caught.value.code is ErrorCode.RATE_LIMITED
+    assert sum(gateway.waits) <= 6.0 and len(gateway.registry.requests) == len(gateway.waits) + 1
+
+
+def test_a_limit_of_minutes_is_told_at_once() -> None:
+    gateway = Gateway(1, 429, {"Retry-After": "600"})
+    with pytest.raises(RegistryError) as caught:
+        gateway.client().manifest(APP)
+    assert (caught.value.retry_after_s, gateway.waits) == (600.0, [])
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_probe_that_meets_a_limit_lets_the_other_requests_wait(status: int) -> None:
+    gateway = Gateway(1, status, {"Retry-After": "3", "x-ratelimit-remaining": "0"})
+    client = gateway.client()
+    with pytest.raises(RegistryError):
+        client.ping(authenticate=False, patient=False)
+    assert gateway.waits == []
+    client.manifest(APP)
+    client.head_manifest(APP)
+    assert gateway.waits == [3.0]
+
+
+def test_requests_that_wait_together_cost_the_patience_once() -> None:
+    now_s = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+
+    patience = Patience(3.0, monotonic=lambda: now_s[0], sleep=sleep)
+    limit = Answer(method="GET", url="http://r.io/v2/", status=429, headers={"retry-after": "2"})
+    assert [patience.note(limit) for _ in range(8)] == [True] * 8
+    now_s[0] += 2.0
+    assert patience.note(limit) is False
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_password_that_nobody_accepted_yet_is_not_sent_again_after_a_limit(status: int) -> None:
+    gateway = Gateway(0)
+    sent: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "Authorization" in request.headers:
+            sent.append(request.headers["Authorization"])
+            return httpx.Response(status, headers={"x-ratelimit-remaining": "0"})
+        return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+
+    gateway.registry.handler = handle
+    with pytest.raises(RegistryError) as caught:
+        gateway.client(credentials="env:CI").manifest(APP)
+    assert (caught.value.code, len(sent)) == (ErrorCode.RATE_LIMITED, 1)
+
+
+def test_a_password_that_is_known_to_be_right_waits_for_a_limit_too() -> None:
+    gateway = Gateway(0)
+    limits = [429]
+    behind = with_basic(gateway.registry, BASIC)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "Authorization" in request.headers and request.method == "HEAD" and limits:
+            return httpx.Response(limits.pop())
+        return behind(request)
+
+    client = gateway.client(credentials="env:CI")
+    gateway.registry.handler = handle
+    client.manifest(APP)
+    client.head_manifest(APP)
+    assert gateway.waits == [0.5]
+
+
+@pytest.mark.parametrize(("credentials", "asked"), [("env:CI", 1), ("anonymous", 2)])
+def test_a_token_service_that_limits_gets_no_password_twice(credentials: str, asked: int) -> None:
+    gateway = Gateway(0)
+    service, requests = TokenService(gateway.registry), list[httpx.Request]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.example.com":
+            requests.append(request)
+            if len(requests) == 1:
+                return httpx.Response(429)
+        return service(request)
+
+    service.registry = FakeRegistry()
+    service.registry.documents = gateway.registry.documents
+    gateway.registry.handler = handle
+    client = gateway.client(credentials=credentials)
+    if credentials == "anonymous":
+        assert client.manifest(APP).document
+    else:
+        with pytest.raises(RegistryError):
+            client.manifest(APP)
+    assert len(requests) == asked

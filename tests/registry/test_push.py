@@ -18,7 +18,7 @@ from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
 from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
 from pullbench.registry.auth import Challenge, token_request
 from pullbench.registry.push import PushedImage, PushError, PushReport, push_workload
-from tests.registry.fake_registry import SECRET, URL, digest_of, manifest_of
+from tests.registry.fake_registry import SECRET, URL, config_blob, digest_of, manifest_of
 from tests.registry.push_registry import PushRegistry, refusal
 
 LAYER_BYTES = 3000
@@ -166,6 +166,7 @@ def test_a_location_that_leads_from_https_to_http_is_not_followed() -> None:
     with pytest.raises(RegistryError, match="sends the upload from https to http://") as caught:
         push(registry, APP)
     assert caught.value.code is ErrorCode.PLAIN_HTTP
+    assert "X-Forwarded-Proto" in caught.value.remedy and "write http://" not in caught.value.remedy
     assert registry.sent("PUT") == []
 
 
@@ -319,6 +320,31 @@ def test_a_refusal_is_one_line_with_a_pushers_remedy(case: str, method: str) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("answer", [refusal(404, "BLOB_UPLOAD_UNKNOWN"), refusal(404), httpx.Response(404, text="no")])
+def test_an_upload_that_was_opened_and_is_unknown_shows_replicas(answer: httpx.Response) -> None:
+    registry = PushRegistry(fault=on("PUT", "uploads", lambda: answer))
+    with pytest.raises(PushError) as caught:
+        push(registry, APP, workers=1)
+    assert caught.value.code is ErrorCode.NOT_FOUND
+    assert "replicas" in caught.value.remedy and "project" not in caught.value.remedy
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 500])
+def test_a_tag_that_is_not_ours_is_found_by_get_where_head_is_refused(status: int) -> None:
+    registry = PushRegistry(fault=on("HEAD", "manifests", lambda: httpx.Response(status)))
+    registry.put("bench/app", "v1", json.loads(manifest_of(config_blob())))
+    with pytest.raises(UsageError, match="is not an image of pullbench"):
+        push(registry, APP)
+    assert registry.sent() == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_push_needs_no_head_of_a_manifest(status: int) -> None:
+    registry = PushRegistry(fault=on("HEAD", "manifests", lambda: httpx.Response(status)))
+    assert push(registry, APP).images[0].outcome == "pushed"
+    assert push(registry, APP).images[0].outcome == "there"
+
+
 def test_an_upload_that_failed_is_taken_back() -> None:
     registry = PushRegistry(fault=on("PUT", "uploads", lambda: refusal(507)))
     with pytest.raises(PushError):
@@ -390,7 +416,8 @@ def test_one_token_with_the_push_right_serves_a_repository() -> None:
         ("", ["repository:a/push:pull,push"]),
         ("repository:a/push:pull", ["repository:a/push:pull,push"]),
         ("repository:a/push:pull,push repository:b:pull", ["repository:a/push:pull,push", "repository:b:pull"]),
-        ("registry:catalog:*", ["registry:catalog:*"]),
+        ("registry:catalog:*", ["registry:catalog:*", "repository:a/push:pull,push"]),
+        ("write", ["write", "repository:a/push:pull,push"]),
     ],
 )
 def test_a_pusher_asks_for_the_push_right_where_the_challenge_does_not(challenged: str, asked: list[str]) -> None:

@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode
+from pullbench.model.facts import HeadAnswer
 from pullbench.model.manifest import MAX_NESTED_INDEXES, OCI_INDEX, OCI_MANIFEST
-from pullbench.registry.client import image_facts
+from pullbench.registry.resolve import image_facts
 from tests.registry.fake_registry import FakeRegistry, config_blob, descriptor, digest_of, index_of, manifest_of
 
 AMD64 = manifest_of(config_blob())
@@ -132,3 +133,62 @@ def test_a_source_of_credentials_that_fails_is_an_error_in_the_facts(registry: F
     facts = image_facts(registry.client("env:ABSENT"), "eu", "app:single", ["linux/amd64"])
     assert facts.error_code is ErrorCode.UNAUTHORIZED
     assert "ABSENT_USERNAME" in facts.error
+
+
+def facts_by_head(registry: FakeRegistry, statuses: list[int], name: str = "app:single") -> HeadAnswer | None:
+    """The answer to HEAD in the facts; it has these statuses, one after the other, and then that of the registry."""
+    left = list(statuses)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(left.pop(0)) if request.method == "HEAD" and left else registry.serve(request)
+
+    registry.handler = handle
+    return image_facts(registry.client(), "eu", name, ["linux/amd64"], for_clients=True).head
+
+
+def test_the_facts_have_the_answer_to_head_of_the_digest(registry: FakeRegistry) -> None:
+    found = facts_by_head(registry, [])
+    assert found == HeadAnswer(status=200, content_type=OCI_MANIFEST, size_bytes=len(AMD64))
+    assert [asked for asked in registry.asked if asked.startswith("HEAD")] == [
+        f"HEAD https://registry.example.com/v2/app/manifests/{digest_of(AMD64)}"
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 404, 500])
+def test_a_head_that_stays_refused_is_a_fact(registry: FakeRegistry, status: int) -> None:
+    assert facts_by_head(registry, [status] * 9) == HeadAnswer(status=status)
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_a_head_that_is_refused_once_is_no_fact(registry: FakeRegistry, status: int) -> None:
+    assert facts_by_head(registry, [status]) is None
+
+
+@pytest.mark.parametrize("status", [407, 429])
+def test_a_head_that_meets_a_limit_or_a_proxy_is_no_fact(registry: FakeRegistry, status: int) -> None:
+    assert facts_by_head(registry, [status] * 9) is None
+
+
+def test_no_head_is_sent_unless_it_is_asked_for(registry: FakeRegistry) -> None:
+    assert image_facts(registry.client(), "eu", "app:single", ["linux/amd64"]).head is None
+    assert not any(asked.startswith("HEAD") for asked in registry.asked)
+
+
+def test_an_image_that_is_missing_gets_no_head(registry: FakeRegistry) -> None:
+    assert facts_by_head(registry, [], "app:nope") is None
+    assert not any(asked.startswith("HEAD") for asked in registry.asked)
+
+
+@pytest.mark.parametrize(("by_get", "is_told"), [(True, True), (False, False)])
+def test_a_type_by_digest_is_a_fact_where_get_has_it_too(registry: FakeRegistry, by_get: bool, is_told: bool) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        is_pinned = request.url.path.endswith(digest_of(AMD64))
+        if is_pinned and (request.method == "HEAD" or by_get):
+            given.headers["Content-Type"] = "application/octet-stream"
+        return given
+
+    registry.handler = handle
+    facts = image_facts(registry.client(), "eu", "app:single", ["linux/amd64"], for_clients=True)
+    types = [each.content_type for each in facts.platforms["linux/amd64"].served]
+    assert types == [OCI_MANIFEST, *(["application/octet-stream"] if is_told else [])]

@@ -1,7 +1,7 @@
 """One route's registry over libcurl: kept connections, tokens, and requests that follow redirects.
 
 `pullbench/registry/` interprets the answers: whether a token is needed, a redirect is allowed, which error it is. A client
-lives for a trial (auth: persisted) or for one pull (per-pull). Threads share it.
+lives for a trial (auth: persisted) or for one pull (per-pull). Threads share it. An engine's clients share `names`.
 """
 
 import threading
@@ -18,6 +18,7 @@ from pullbench.engines.wire.body import CheckedBody, TokenBody
 from pullbench.engines.wire.curl import BodyRefusedError, Handle, Handles, HttpRequest, HttpResult, code_of_os_error
 from pullbench.engines.wire.curl_multi import Multiplexer
 from pullbench.engines.wire.record import RANGE_REFUSED, PullAttempt, Trail, transfer_row
+from pullbench.engines.wire.server_names import NAMELESS, ServerNames
 from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.record import TransferKind
 from pullbench.model.route import Route
@@ -58,6 +59,7 @@ class WireClient:
         logins: Logins,
         forward_login: Credentials | None = None,
         trust: Trust,
+        names: ServerNames,
         clock: Clock,
         drivers: Executor | None = None,
         shared: int = 0,
@@ -70,6 +72,7 @@ class WireClient:
         self._entry = entry
         self._authorizer = Authorizer(route, lambda: credentials, monotonic=clock.monotonic, logins=logins)
         self._trust = trust
+        self._names = names
         self._clock = clock
         self._drivers = drivers
         self._lock = threading.Lock()
@@ -213,7 +216,7 @@ class WireClient:
             sent = redirects.headers(given, authorization)
             hop = handle.exchange(self._request(method, url, sent, content, attempt), body)
             hops.append(hop)
-            code, text = hop.error_code, hop.error
+            code, text = self._failure(url, hop)
             try:
                 if code is not None or not redirects.follow(hop.status, _location(hop)):
                     break
@@ -233,6 +236,14 @@ class WireClient:
             error=text,
         )
 
+    def _failure(self, url: str, hop: HttpResult) -> tuple[ErrorCode | None, str]:
+        """The failure of an exchange, also by a certificate that libcurl accepts and Go's clients refuse."""
+        server = _server(url)
+        self._names.note(server, hop.certificate)
+        if hop.error_code is None and self._names.is_nameless(server):
+            return ErrorCode.TLS_HOSTNAME, NAMELESS
+        return hop.error_code, hop.error
+
     def _request(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, attempt: PullAttempt
     ) -> HttpRequest:
@@ -250,6 +261,7 @@ class WireClient:
             connect_timeout_s=entry.connect_timeout_s,
             stall_timeout_s=entry.stall_timeout_s,
             timeout_s=max(0.001, attempt.deadline_s - self._clock.monotonic()),
+            reads_certificate=url.startswith("https:") and self._names.is_due(_server(url)),
             stopped=attempt.stopped,
         )
 
@@ -295,6 +307,10 @@ def pins(resolve: Mapping[str, str], url: str) -> Sequence[str]:
     if address is None:
         return ()
     return (f"{host}:{port}:[{address}]" if ":" in address else f"{host}:{port}:{address}",)
+
+
+def _server(url: str) -> str:
+    return "{}:{}".format(*_host_and_port(url))
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

@@ -137,6 +137,8 @@ class HttpRequest:
     """The limit without any byte after the request was sent."""
     timeout_s: float
     """The limit for the whole exchange; more than zero."""
+    reads_certificate: bool = False
+    """Whether to return the fields of the server's certificate, if this exchange makes the handshake."""
     stopped: Callable[[], bool]
     """Called while bytes arrive, and at least once a second otherwise; True ends the exchange as `cancelled`."""
 
@@ -274,6 +276,8 @@ class HttpResult:
     """IP and port of the server that answered."""
     error_code: ErrorCode | None = None
     error: str = ""
+    certificate: tuple[tuple[str, str], ...] = ()
+    """The fields of the server's own certificate; empty if they were not wanted, or the connection was kept."""
     repeated: bool = False
     """Whether the request was sent again on a new connection, because a kept one had ended before any answer."""
 
@@ -297,7 +301,7 @@ class Handle:
         if number == 0:
             receiver.judge()
         code, text = self._failure(request, receiver, number, message)
-        return self._result(receiver, request.url.startswith("https:"), code, text)
+        return self._result(receiver, request, code, text)
 
     def close(self) -> None:
         self._curl.close()
@@ -342,6 +346,8 @@ class Handle:
             options[pycurl.PROXYPASSWORD] = request.proxy_login.password.encode()
         if request.resolve:
             options[pycurl.RESOLVE] = list(request.resolve)
+        if request.reads_certificate:
+            options[pycurl.OPT_CERTINFO] = 1
         for option, value in options.items():
             curl.setopt(option, value)
 
@@ -365,8 +371,10 @@ class Handle:
         )
         return code_of_curl(number, message, at), message
 
-    def _result(self, receiver: Receiver, secure: bool, code: ErrorCode | None, text: str) -> HttpResult:
+    def _result(self, receiver: Receiver, request: HttpRequest, code: ErrorCode | None, text: str) -> HttpResult:
         info = self._curl.getinfo
+        # As bytes: a certificate may have any, and pycurl would fail to decode them.
+        chain = self._curl.getinfo_raw(pycurl.INFO_CERTINFO) if request.reads_certificate else ()
         remote_ip = info(pycurl.PRIMARY_IP) or None
         host = f"[{remote_ip}]" if remote_ip and ":" in remote_ip else remote_ip
         status = info(pycurl.RESPONSE_CODE) or None  # the receiver's status may be a proxy's answer to CONNECT
@@ -376,13 +384,14 @@ class Handle:
             headers={name: tuple(values) for name, values in receiver.headers.items()},
             is_content=bool(receiver.is_content),
             answer=bytes(receiver.answer),
-            phases=self._phases(secure, bool(reused)),
+            phases=self._phases(request.url.startswith("https:"), bool(reused)),
             reused=reused,
             http_version=_VERSION_NAMES.get(info(pycurl.INFO_HTTP_VERSION)) if status else None,
             remote_ip=remote_ip,
             address=f"{host}:{info(pycurl.PRIMARY_PORT)}" if remote_ip else None,
             error_code=code,
             error=text,
+            certificate=tuple((_text(name), _text(value)) for name, value in chain[0]) if chain else (),
             repeated=receiver.is_repeated,
         )
 
@@ -417,6 +426,10 @@ class Handle:
             wait_s=wait_s,
             transfer_s=transfer_s,
         )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -24,6 +24,7 @@ from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, 
 from pullbench.engines.command.folder import owned_folder
 from pullbench.engines.wire.client import Trust, WireClient
 from pullbench.engines.wire.pull import PullContext, WirePull
+from pullbench.engines.wire.server_names import ServerNames
 from pullbench.errors import IncompleteError
 from pullbench.model.facts import EngineFacts
 from pullbench.model.route import Route
@@ -74,6 +75,7 @@ class WireEngine:
         self._keychain = keychain
         self._clock = clock
         self._numbers = count()
+        self._names = ServerNames()
         self._trial: _WireTrial | None = None
         self._cancelled = False
 
@@ -164,6 +166,7 @@ class WireEngine:
             logins=self._keychain.logins,
             forward_login=self._keychain.forward_login(route),
             trust=trial.trusts[route.ca_file],
+            names=self._names,
             clock=self._clock,
             drivers=trial.drivers,
             shared=shared,

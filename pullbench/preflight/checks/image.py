@@ -6,7 +6,7 @@ from itertools import islice
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.addresses import official_name
-from pullbench.model.client_rules import TODAY, HeadAnswer, head_refusals
+from pullbench.model.client_rules import TODAY, head_refusals
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import look
@@ -49,6 +49,8 @@ class ImageLookup:
     """Clients that do not pull after this HEAD, by name, with the reason: the spec's engines, and clients of today."""
     engines: tuple[str, ...] = ()
     """The spec's engines."""
+    excluded: tuple[str, ...] = ()
+    """Those that do not pull by digest after this HEAD either, so that the plan excludes them; as in `refused_by`."""
     tag_digest: str | None = None
     """The tag's current digest, if the reference has both a tag and a digest."""
     fault: ObservedFault | None = None
@@ -64,20 +66,20 @@ def probe(context: CheckContext, target: Target) -> ImageLookup:
     except RegistryError as error:
         tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else None
         return ImageLookup(reference=reference, fault=ObservedFault.of(error), tags=tags)
-    answer = HeadAnswer(
-        status=head.refused or 200,
-        content_type=head.media_type,
-        size_bytes=head.size_bytes,
-        has_digest=head.digest is not None,
+    own = engine_clients(context)
+    reasons = (
+        {} if head.differs else {name: head_refusals(head.answer, each) for name, each in {**own, **TODAY}.items()}
     )
-    reasons = {name: head_refusals(answer, each) for name, each in {**engine_clients(context), **TODAY}.items()}
     return ImageLookup(
         reference=reference,
         digest=head.digest,
         by_get=head.by_get,
         differs=head.differs,
-        refused_by={name: reason[0] for name, reason in reasons.items() if reason and not head.differs},
+        refused_by={name: reason[0] for name, reason in reasons.items() if reason},
         engines=tuple(entry.name for entry in context.engines),
+        excluded=tuple(
+            name for name in own if name in reasons and head_refusals(head.answer, own[name], by_digest=True)
+        ),
         tag_digest=_digest_of_tag(client, reference),
     )
 
@@ -141,6 +143,8 @@ def _of_found(evidence: ImageLookup, target: Target, expected: str) -> Finding:
     )
     own = [name for name in evidence.engines if f"engine '{name}'" in evidence.refused_by]
     stop = own and len(own) == len(evidence.engines)
+    if evidence.excluded and not stop:
+        cure += f"; the configurations of {', '.join(evidence.excluded)} are excluded"
     return (failed if stop else warned)(ID, target, text, expected, cure, kind=HEAD_REFUSED)
 
 

@@ -17,6 +17,7 @@ from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, FindingKind, ObservedFault, Room, Target, cure_of, failed, passed, warned
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.client import is_refused_head
 from pullbench.registry.push import try_push
 
 ID = "proxy"
@@ -187,10 +188,10 @@ def _namespace(context: CheckContext, route: Route, upstream: Route, lacking: Se
         return None
     host = login_host(upstream)
     try:
-        context.client(replace(route, namespace=host)).head_manifest(Reference.parse(lacking.image))
+        found = context.client(replace(route, namespace=host)).digest_at(Reference.parse(lacking.image))
     except PullbenchError:
         return None
-    return host
+    return None if found is None else host
 
 
 def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> ProxyObservation:
@@ -214,7 +215,10 @@ def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> Proxy
 
 
 def _cached_blobs(context: CheckContext, route: Route) -> CachedBlobs:
-    """Send HEAD for a blob that does not exist: a mirror that can reach its upstream answers 404 and fetches nothing."""
+    """Ask for a blob that does not exist: a mirror that can reach its upstream answers 404 and fetches nothing.
+
+    After another refusal of HEAD a GET of one byte decides, which a mirror that cannot fetch answers from its store or not at all.
+    """
     repository = route.repository(Reference.parse(context.spec.images[0]))
     fault = _blob_fault(context, route, repository, f"sha256:{secrets.token_hex(32)}")
     if fault is None or fault.code not in _CANNOT_FETCH:
@@ -230,8 +234,16 @@ def _cached_blobs(context: CheckContext, route: Route) -> CachedBlobs:
 
 
 def _blob_fault(context: CheckContext, route: Route, repository: str, digest: str) -> ObservedFault | None:
+    client = context.client(route)
     try:
-        context.client(route).head_blob(repository, digest)
+        client.head_blob(repository, digest)
+    except RegistryError as error:
+        if error.status == 404 or not is_refused_head(error):
+            return ObservedFault.of(error)
+    else:
+        return None
+    try:
+        client.find_blob(repository, digest)
     except RegistryError as error:
         return ObservedFault.of(error)
     return None

@@ -14,8 +14,8 @@ from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, FindingKind, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import is_untaken
-from pullbench.registry.products import harbor, nexus, pulp
-from pullbench.registry.products.api import Product, ProductApi, product_of
+from pullbench.registry.products import harbor, nexus, pulp, quay
+from pullbench.registry.products.api import OAUTH_USERNAME, Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
 
 ID = "storage-quota"
@@ -27,11 +27,12 @@ TOO_SMALL = "storage-quota-too-small"
 NEARLY_FULL = "storage-quota-nearly-full"
 EXPECTED = "the registry is healthy, accepts writes, and uses under 80% of its storage"
 WARN_SHARE, FULL_SHARE = 0.8, 0.95
+_READ = "not supported by pullbench, which reads the storage of Harbor, Nexus, Pulp and Quay"
 _NO_API = {
-    "distribution": "not supported by pullbench, which reads the storage of Harbor, Nexus and Pulp: check the registry's disk "
-    "(`df -h` there), its bucket, its console or its own quota API (Quay's needs an OAuth token)",
-    "none": "not supported by pullbench, which reads the storage of Harbor, Nexus and Pulp; if it is Harbor or Nexus, set "
-    "`product: harbor` or `nexus`",
+    "distribution": f"{_READ}: check the registry's disk (`df -h` there), its bucket, its console or its own quota API",
+    "none": f"{_READ}; if it is one of them, set `product: harbor`, `nexus`, `pulp` or `quay`",
+    "quay": "not supported by pullbench with these credentials: Quay shows its quotas only to an OAuth token; set `credentials` to the "
+    f"user `{OAUTH_USERNAME}` with a token of the scope `org:admin` as the password (`docker login` takes it too)",
 }
 
 
@@ -69,9 +70,9 @@ def probe(context: CheckContext, target: Target) -> StorageReport:
         storage: Storage | None = None
         try:
             if product == "harbor":
-                names = (route.repository(Reference.parse(image)) for image in context.spec.images)
-                projects = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)
-                storage = harbor.read_storage(api, list(projects))
+                storage = harbor.read_storage(api, _namespaces(context, route))
+            elif product == "quay" and api.has_oauth_token:
+                storage = quay.read_storage(api, _namespaces(context, route))
             elif product == "nexus":
                 storage = nexus.read_storage(api)
             elif product == "pulp":
@@ -82,6 +83,12 @@ def probe(context: CheckContext, target: Target) -> StorageReport:
             return StorageReport(product=product, silent=f"{error.where}: {error.detail}")
     is_cache = is_cache or (storage is not None and storage.fills_by_pulls)
     return StorageReport(product=product, storage=storage, is_cache=is_cache, fills_bytes=fills)
+
+
+def _namespaces(context: CheckContext, route: Route) -> list[str]:
+    """The first parts of the names of the spec's repositories: projects of Harbor, organizations of Quay."""
+    names = (route.repository(Reference.parse(image)) for image in context.spec.images)
+    return list(dict.fromkeys(name.partition("/")[0] for name in names if "/" in name))
 
 
 def _named(context: CheckContext, route: Route) -> tuple[ProductName, str | None]:
@@ -180,14 +187,14 @@ CHECK = Check(
     room=Room.STORAGE,
     looks_at="Detects the product of the registry or mirror (or takes it from `product`), and queries its own API: Harbor's "
     "health, read-only mode, volumes and the quota of each project in the spec; Nexus's blob stores, their soft quotas and "
-    "whether it accepts writes; the disk in Pulp's status. It sends the spec's credentials, only over https or to this machine. Values that they may not "
+    "whether it accepts writes; the disk in Pulp's status; the quotas of Quay's organizations, with an OAuth token. It sends the spec's credentials, only over https or to this machine. Values that they may not "
     "see are listed with the missing permission.",
     statuses={
         Status.PASS: "everything visible is healthy, and at most 80% is used or there is no limit",
         Status.WARN: "over 80% is used (of a cache: up to 95%), a soft quota is exceeded, or the registry is read-only",
         Status.FAIL: "a component is not healthy; no storage is free; or, in a cache, over 95% is used or the run's images do not "
         "fit",
-        Status.SKIP: "pullbench does not support the product (CNCF distribution, Quay, hosted services), or the product does not show its storage to these "
+        Status.SKIP: "pullbench does not support the product (CNCF distribution, hosted services, Quay without an OAuth token), or the product does not show its storage to these "
         "credentials",
     },
     advice="Raise the quota or run garbage collection; the finding gives the path in the product's UI and the `curl` command. Use "

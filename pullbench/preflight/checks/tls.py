@@ -1,5 +1,7 @@
 """`tls`: the certificate is trusted, is for this host, and does not expire soon; nor do those that issued it."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -35,6 +37,35 @@ TRY_TLS = ("docker", "podman", "skopeo")
 """Kinds of engines that try TLS first, also where http is allowed."""
 CLIENTS_WAIT_S = 10
 _FUTURE = "is not yet valid"
+_UNKNOWN_ISSUER = ("issuer certificate", "verify the first certificate", "certificate verify failed")
+# OpenSSL's words for a chain whose CA may well be known: what they mean, and what to do.
+_UNSUITABLE = (
+    (
+        "certificate purpose",
+        ": it is not for servers, as its extendedKeyUsage has no serverAuth",
+        "reissue it with the extendedKeyUsage serverAuth",
+    ),
+    (
+        "invalid CA certificate",
+        ": 'ISSUER', which issued it, or a certificate above is no CA (basicConstraints)",
+        "issue it by a CA, whose certificate has basicConstraints CA:TRUE",
+    ),
+    (
+        "path length",
+        ": the chain has more intermediates than a CA in it allows",
+        "issue it by a CA whose path length allows the intermediates",
+    ),
+    (
+        "subtree violation",
+        ": the name constraints of a CA in the chain do not allow it",
+        "issue it by a CA whose name constraints allow HOST",
+    ),
+    (
+        "signature failure",
+        ": another key signed it than that of the trusted 'LAST'",
+        "set `ca_file` to the certificate of the CA that signed it: there are two of the name 'LAST'",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,31 +138,45 @@ def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: st
         cure = f"check this machine's clock first (`timedatectl status`); {cure}"
     if fault.code is ErrorCode.TLS_HOSTNAME and seen.chain and not seen.chain[0].names:
         text += (
-            f": it has no subjectAltName, only the common name '{seen.chain[0].subject}', which docker, containerd, podman and skopeo "
-            "do not read"
+            ": it has no subjectAltName with a name or an address; docker, containerd, podman and skopeo do not read its common name "
+            f"'{seen.chain[0].subject}'"
         )
         cure = f"reissue it with a subjectAltName for {registry_endpoint(route).host}"
-    weak = [certificate for certificate in seen.chain if certificate.weak]
-    if fault.code is ErrorCode.TLS_UNTRUSTED and weak and "weak" in fault.text:
-        text += f": the certificate of '{_subject(weak[0])}' has {weak[0].weak}, which is too weak"
-        cure = (
-            "reissue it with an RSA key of 2048 bits or ECDSA P-256, signed with SHA-256 (Go's clients refuse SHA-1; OpenSSL's and curl "
-            "refuse short keys too)"
-        )
-    elif fault.code is ErrorCode.TLS_UNTRUSTED and seen.chain:
-        last = seen.chain[-1]
-        if seen.chain[0].self_signed:
-            text += ": it is self-signed"
-            cure = f"if it is the right certificate, set `ca_file` to it; {cure}"
-        elif not last.self_signed:
-            count = "1 certificate" if len(seen.chain) == 1 else f"{len(seen.chain)} certificates"
-            text += f": the server sends {count}, and this machine does not know '{last.issuer}', which issued the last"
-            cure = (
-                f"if '{last.issuer}' is an intermediate, configure the server to send its certificate too; else {cure}"
-            )
+    if fault.code is ErrorCode.TLS_UNTRUSTED and seen.chain:
+        meaning, cure = _untrusted(seen, fault.text, target, cure)
+        text += meaning
     cure = of_handshake(fault.text, route) or cure
     shown = f" (the certificate: {_describe(seen)})" if seen.chain else ""
     return failed(ID, target, replace(fault, text=clean(text, 600) + shown), expected, cure)
+
+
+def _untrusted(seen: Handshake, said: str, target: Target, cure: str) -> tuple[str, str]:
+    """What it means that a chain is not trusted, and the remedy; `cure` is the one for an unknown CA."""
+    own, last = seen.chain[0], seen.chain[-1]
+    weak = next((certificate for certificate in seen.chain if certificate.weak), None)
+    if weak is not None and "weak" in said:
+        meaning = f": the certificate of '{_subject(weak)}' has {weak.weak}, which is too weak"
+        return meaning, (
+            "reissue it with an RSA key of 2048 bits or ECDSA P-256, signed with SHA-256 (Go's clients refuse SHA-1; OpenSSL's and curl "
+            "refuse short keys too)"
+        )
+    for pattern, meaning, remedy_text in _UNSUITABLE:
+        if pattern in said:
+            words = {"HOST": registry_endpoint(target.route).host, "ISSUER": own.issuer, "LAST": last.issuer}
+            return _filled(meaning, words), _filled(remedy_text, words)
+    if own.self_signed:
+        return ": it is self-signed", f"if it is the right certificate, set `ca_file` to it; {cure}"
+    if last.self_signed or not any(known in said for known in _UNKNOWN_ISSUER):
+        return "", cure
+    count = "1 certificate" if len(seen.chain) == 1 else f"{len(seen.chain)} certificates"
+    return (
+        f": the server sends {count}, and this machine does not know '{last.issuer}', which issued the last",
+        f"if '{last.issuer}' is an intermediate, configure the server to send its certificate too; else {cure}",
+    )
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    return re.sub("|".join(words), lambda found: words[found[0]], text)
 
 
 def _alpn(seen: Handshake) -> str:

@@ -1,10 +1,13 @@
 """Queries a product's own JSON API. Credentials are sent without a challenge, because these APIs send none."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
@@ -13,7 +16,10 @@ from pullbench.registry.auth import TOKEN_USERNAME, Credentials, basic_header
 from pullbench.registry.client import Ping
 from pullbench.registry.exchange import Exchanger
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.patience import PATIENCE_S, Patience
 
+OAUTH_USERNAME = "$oauthtoken"
+"""The user name whose password is an OAuth token (auth/credential_consts.py of quay/quay)."""
 MAX_BYTES = 4 * 1024 * 1024
 _EXCHANGE_TIMEOUT_S = 20.0
 
@@ -33,8 +39,17 @@ class ProductApi:
     another host, and no longer once the registry has refused them. Raises UsageError if the `ca_file` or the credentials source fails.
     """
 
-    def __init__(self, route: Route, keychain: Keychain, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        route: Route,
+        keychain: Keychain,
+        *,
+        timeout_s: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.url = route.url
+        self._patience = Patience(PATIENCE_S, monotonic=monotonic, sleep=sleep)
         self._exchanger = Exchanger(
             route,
             connect_timeout_s=timeout_s,
@@ -45,21 +60,29 @@ class ProductApi:
         found = keychain.credentials(route.credentials, route.host)
         is_refused = keychain.logins.refusal(route.url, found) is not None
         self._credentials = found if route.may_send(route.url) and _is_password(found) and not is_refused else None
+        self._authorization = None if self._credentials is None else _authorization(self._credentials)
 
     @property
     def who(self) -> str:
         """The user that the product sees, for display."""
         return "nobody" if self._credentials is None else f"user '{self._credentials.username}'"
 
+    @property
+    def has_oauth_token(self) -> bool:
+        """Whether the credentials are an OAuth token of Quay."""
+        return self._credentials is not None and self._credentials.username == OAUTH_USERNAME
+
     def answer(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """GET with any status; RegistryError if there is no HTTP answer."""
-        return self._exchanger.send(
+        send = partial(
+            self._exchanger.send,
             "GET",
             f"{self.url}{path}",
             limit_bytes=MAX_BYTES,
             headers={"Accept": "application/json", **(headers or {})},
-            authorization=None if self._credentials is None else basic_header(self._credentials),
+            authorization=self._authorization,
         )
+        return self._patience.keep(send, limits=self._credentials is None)
 
     def read(self, path: str, *, headers: Mapping[str, str] | None = None) -> ProductAnswer:
         """GET a JSON document. Raises RegistryError for an unexpected status, and for an answer that is not JSON."""
@@ -91,6 +114,10 @@ def _is_password(found: Credentials | None) -> bool:
     return found is not None and found.username != TOKEN_USERNAME and bool(found.password)
 
 
+def _authorization(found: Credentials) -> str:
+    return f"Bearer {found.password}" if found.username == OAUTH_USERNAME else basic_header(found)
+
+
 def part(document: Any, *names: str) -> Any:
     """The value under these names in foreign JSON; None if a part of the path is missing or not an object."""
     for name in names:
@@ -110,6 +137,10 @@ def objects(value: Any) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
+def _is_quays(realm: str, url: str) -> bool:
+    return realm.endswith("/v2/auth") and urlsplit(realm).hostname == urlsplit(url).hostname
+
+
 def _is_pulp(answer: Answer) -> bool:
     try:
         return answer.status == 200 and isinstance(part(json.loads(answer.body), "versions"), list)
@@ -117,19 +148,21 @@ def _is_pulp(answer: Answer) -> bool:
         return False
 
 
-Product = Literal["harbor", "nexus", "pulp", "distribution", "none"]
+Product = Literal["harbor", "nexus", "pulp", "quay", "distribution", "none"]
 PULP_STATUS = "/pulp/api/v3/status/"
 
 
 def product_of(api: ProductApi, ping: Ping) -> Product:
     """Detect the product: Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus sends `Server: Nexus/…`,
-    Pulp answers its status without a login.
+    Pulp answers its status without a login. Quay's token service is at its own /v2/auth.
 
     `distribution` means Docker's protocol (Docker-Distribution-Api-Version) without a known product: CNCF distribution and
     hosted services, which do not report their storage. Raises RegistryError if nothing answers.
     """
     if ping.server.startswith("Nexus/"):
         return "nexus"
+    if any(_is_quays(challenge.realm, ping.url) for challenge in ping.challenges):
+        return "quay"
     pong = api.answer("/api/v2.0/ping")
     if pong.status == 200 and pong.body.strip().strip(b'"').lower() == b"pong":
         return "harbor"

@@ -16,6 +16,8 @@ Answer = Callable[[str, str | None], Reply | None]
 """From a path with its query and the user's name (None: nobody) to a reply; None is 404."""
 
 PASSWORD = "wire-tapped-never"
+OAUTH = "(OAuth)"
+"""The user of a request with the password as an OAuth token."""
 
 
 class ProductServer:
@@ -60,6 +62,9 @@ class ProductServer:
     def _user(authorization: str | None) -> str | None:
         if authorization is None:
             return None
+        if authorization.startswith("Bearer "):
+            assert authorization == f"Bearer {PASSWORD}"
+            return OAUTH
         user, _, password = b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
         assert password == PASSWORD
         return user
