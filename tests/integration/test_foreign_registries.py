@@ -1,18 +1,15 @@
-"""Registries that nobody here wrote: zuul-registry, drayage as a pull-through cache before docker-registry, and crane's.
+"""Registries that nobody here wrote, from PyPI: zuul-registry, and drayage as a pull-through cache before docker-registry.
 
-`make test-registries` installs the first two from PyPI into an environment of their own. crane comes with Debian sid, so
-`make test-modern` has it. Elsewhere these tests are skipped.
+`make test-registries` installs them into an environment of their own. Elsewhere these tests are skipped.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from benchmarks.debian_images import small_image
@@ -63,16 +60,6 @@ registry = "http://{place.upstream}"
 """
 
 
-def of_debian(name: str) -> str:
-    return shutil.which(name) or pytest.skip(f"{name} is not installed: `make test-modern` has it")
-
-
-CRANE = Software(
-    program="crane",
-    frame=lambda place, lines: lines,
-    command=lambda place: ["registry", "serve", "--address", f"127.0.0.1:{place.port}", "--disk", str(place.folder)],
-    find=of_debian,
-)
 ZUUL = Software(
     program="zuul-registry",
     frame=_zuul,
@@ -210,42 +197,3 @@ def test_drayage_keeps_no_type_by_digest_and_preflight_names_the_clients_that_re
     assert set(refused["error_code"]) == {"not_a_registry"}
     # It tells no hit: nothing is claimed of what the cache had.
     assert run.table("trials")["proxy_cache_found"].isna().all()
-
-
-@pytest.fixture
-def crane() -> Iterator[str]:
-    """The URL of crane's registry with two pushed images."""
-    with box_before("http://nobody:1", CRANE, "") as url:
-        options = (
-            "--credentials anonymous --repository team/app --preset zb --count 2 --size 20MB --platform linux/amd64"
-        )
-        pushed = pullbench("images", "push", url, *options.split())
-        assert pushed.returncode == 0, pushed.stderr
-        yield url
-
-
-@pytest.mark.modern
-def test_cranes_registry_has_no_finding_and_keeps_nothing_of_a_cold_trial(crane: str, tmp_path: Path) -> None:
-    """It deletes by each name alone, so the tag of a cold trial's image outlives its digest."""
-    with box_before(crane, NGINX, "location / { proxy_pass http://{upstream}; }") as cache:
-        mirror = {"name": "cache", "kind": "mirror", "upstream": "up", "url": cache, "credentials": "anonymous"}
-        proxies = [{**mirror, "cold": {"push": "team/cold"}}]
-        matrix = {"proxies": ["direct", "cache"], "proxy_cache": ["any", "cold"]}
-        spec = spec_at(crane, IMAGE, ["wire", "skopeo"], proxies=proxies, matrix=matrix)
-        assert statuses(found_by(spec), Status.FAIL, Status.ERROR) == set()
-        assert pulled(spec, tmp_path).pulls["ok"].all()
-    assert "left at" not in pullbench("clean", "--results", str(tmp_path / "results")).stdout
-    listed = httpx.get(f"{crane}/v2/team/cold/tags/list", trust_env=False)
-    assert listed.status_code == 404 or not listed.json().get("tags")
-
-
-@pytest.mark.modern
-def test_what_oras_attaches_is_found_as_oras_finds_it(crane: str, tmp_path: Path) -> None:
-    """Without the referrers API oras writes the list under the fall-back tag."""
-    (tmp_path / "sbom.json").write_text("{}")
-    named = f"{crane.removeprefix('http://')}/{IMAGE}"
-    kind = ["--artifact-type", "application/spdx+json"]
-    attach = [of_debian("oras"), "attach", "--plain-http", *kind, named, "sbom.json"]
-    subprocess.run(attach, cwd=tmp_path, check=True, capture_output=True)
-    found = found_by(spec_at(crane, IMAGE, ["wire"]))["referrers", "up"]
-    assert (found.status, "1 × application/spdx+json" in found.observed) == (Status.PASS, True), found
