@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 
 RECORDS := build/clients
 
-.PHONY: install demo test test-modern test-registries clients unit integration lint bench pictures lock audit docs golden mutants
+.PHONY: install demo test test-modern clients unit integration lint bench pictures lock audit docs golden mutants
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -33,12 +33,6 @@ integration: install
 test-modern: install
 	$(BIN)/python -m benchmarks.debian_images
 	tests/modern/run.sh
-
-# Registries of PyPI, in an environment of their own: seconds. Elsewhere their tests are skipped.
-test-registries: install
-	test -x build/registries/bin/drayage || $(PYTHON) -m venv build/registries
-	build/registries/bin/pip install --quiet --disable-pip-version-check zuul-registry==1.3.0 drayage==0.2.9
-	PULLBENCH_REGISTRIES=$(CURDIR)/build/registries/bin $(BIN)/python -m pytest tests/integration/test_foreign_registries.py -m integration
 
 # docs/clients.md from the records of the last `make integration` and `make test-modern`.
 clients: install

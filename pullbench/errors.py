@@ -337,7 +337,7 @@ _BY_WORDS: tuple[tuple[str, ErrorCode], ...] = (
         ErrorCode.TIMEOUT,
     ),
     (
-        r"invalid character '.{1,6}' (looking for|after|in)|unsupported manifest|unsupported docker v2s2 media type|unknown media type|"
+        r"invalid character '.{1,6}' (looking for|after|in)|unsupported manifest|unknown media type|"
         r"unexpected content type",
         ErrorCode.NOT_A_REGISTRY,
     ),

@@ -173,11 +173,6 @@ SKOPEO_AND_PODMAN = [
         'pinging container registry r.example.com: Get "https://r.example.com/v2/": Proxy Authentication Required',
         "proxy",
     ),
-    (
-        "initializing image from source docker://r.example/app@sha256:c6: unsupported docker v2s2 media type: "
-        '"application/vnd.oci.image.manifest.v1+json"',
-        "not_a_registry",
-    ),
 ]
 
 CTR = [

@@ -20,8 +20,6 @@ LARGE_MANIFESTS = (
     "docker with overlay2 may still pull it; containerd, docker with containerd's store, podman and skopeo refuse it"
 )
 """Who pulls a manifest of more than 4 MiB."""
-LENIENT_KINDS = ("wire", "fake")
-"""Kinds of engines that pull whatever a registry serves."""
 HEAD_KINDS = ("docker", "containerd")
 """Kinds of engines whose clients send HEAD of a manifest; docker before a pull by digest only with containerd's store."""
 _METHOD_NOT_ALLOWED = 405
@@ -70,7 +68,7 @@ def refusals(image: PlatformImage, platform: Platform, client: Client) -> tuple[
 
     wire pulls everything that a registry serves: it does not unpack, and it matches platforms as docker and containerd do.
     """
-    if client.kind in LENIENT_KINDS:
+    if client.kind in ("wire", "fake"):
         return ()
     by_type = (reason for served in image.served for reason in _by_type(served, client))
     return (*by_type, *_by_listing(image, platform, client), *_by_layers(image, client))

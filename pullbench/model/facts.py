@@ -64,8 +64,7 @@ class PlatformImage:
     listing: Listing | None = None
     """None without an index."""
     served: tuple[ServedType, ...] = ()
-    """The index, if there is one, and the manifest; then the first of them by its digest, if it has another type there. Empty if
-    it is not known."""
+    """The index, if there is one, and the manifest; empty if it is not known."""
 
     @property
     def manifest_requests(self) -> int:
@@ -97,7 +96,7 @@ class ImageFacts:
     platforms: Mapping[str, PlatformImage] = field(default_factory=dict)
     """By the platform's text in the spec; without platforms that the image lacks."""
     head: HeadAnswer | None = None
-    """The answer to HEAD of its digest; None if the spec has no engine but wire, or if the answers differ."""
+    """The answer to HEAD of its digest; None if no engine of the spec needs it, or the answers differ."""
     error_code: ErrorCode | None = None
     error: str = ""
 

@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
-from pullbench.model.facts import Facts, PlatformImage, ServedType
+from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor
 from pullbench.model.plan import Plan, routes
@@ -19,9 +19,16 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, is_refused_head, quick_client
+from pullbench.registry.client import (
+    FetchedManifest,
+    ManifestHead,
+    RegistryClient,
+    find_platform,
+    is_refused_head,
+    may_differ,
+    quick_client,
+)
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.resolve import find_platform, may_differ, served_by_digest
 
 _SILENCES = 2
 """A single timeout may belong to one image, such as a blob on slow storage; the second counts for the route."""
@@ -71,7 +78,6 @@ class CheckContext:
         self._heads = Memo[tuple[str, str], ManifestHead]()
         self._manifests = Memo[tuple[str, str], FetchedManifest]()
         self._platform_images = Memo[tuple[str, str, str], PlatformImage | None]()
-        self._types_by_digest = Memo[tuple[str, str], ServedType | None]()
         self._lost_blobs = Memo[tuple[str, str, str], bool]()
         self._fetched_configs = Memo[tuple[str, str, str], ImageConfig]()
         self._configs: dict[str, ImageConfig] = {}
@@ -148,18 +154,6 @@ class CheckContext:
             )
 
         return self._platform_images.get((route.name, image, platform), request)
-
-    def served_by_digest(self, route: Route, image: str, by_tag: ServedType) -> ServedType | None:
-        """The type of an image's manifest or index by its digest, requested once; None if it is that of its tag, or not known."""
-
-        def request() -> ServedType | None:
-            pinned, client = Reference.parse(image).pinned(self.digest(route, image)), self.client(route)
-            return self._request(route, lambda: served_by_digest(client, pinned, by_tag))
-
-        try:
-            return self._types_by_digest.get((route.name, image), request)
-        except PullbenchError:
-            return None
 
     def has_lost(self, route: Route, repository: str, digest: str) -> bool:
         """Whether the endpoint answers 404 for a blob; requested once. Other errors do not count as lost."""

@@ -136,8 +136,10 @@ def token_request(
 ) -> TokenRequest:
     """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
 
-    The scopes are those of `_scopes`. Raises RegistryError for an unsafe realm: missing, relative, not HTTP, with user information,
-    plain http for an https registry, or one that must not receive credentials (`may_send`).
+    The scope is the challenge's, else `actions` on `repository`, else none. Without a repository, such as for /v2/, the scopes of
+    repositories in the challenge are left out: registries put placeholders there. If the challenge names only pull, all `actions`
+    are requested, so that a push needs no second token. Raises RegistryError for an unsafe realm: missing, relative, not
+    HTTP, with user information, plain http for an https registry, or one that must not receive credentials (`may_send`).
     """
     realm = _safe_realm(challenge, endpoint_url)
     if credentials is not None and not may_send(realm):
@@ -147,7 +149,11 @@ def token_request(
             f"its token realm {redact_url(realm)} would receive the credentials over plain http: nothing was sent; "
             "`plain_http_credentials: send` allows it",
         )
-    scope = " ".join(_scopes(challenge.scope, repository, actions))
+    scope = challenge.scope or (f"repository:{repository}:{actions}" if repository else "")
+    if repository is None:
+        scope = " ".join(entry for entry in scope.split() if not entry.startswith("repository:"))
+    if actions != "pull" and not any("push" in entry.rpartition(":")[2] for entry in scope.split()):
+        scope = re.sub(r"(repository:\S+):pull(?!\S)", rf"\1:{actions}", scope, count=1)
     named = {"service": challenge.service} if challenge.service else {}
     if credentials is not None and credentials.identity_token:
         form = {
@@ -166,22 +172,6 @@ def token_request(
     return TokenRequest(
         method="GET", url=url, headers={"Authorization": basic_header(credentials)} if credentials else {}
     )
-
-
-def _scopes(challenged: str, repository: str | None, actions: str) -> list[str]:
-    """The challenge's scopes and, unless they name the repository, `actions` on it, as docker and containerd ask.
-
-    Registries put other words (`read`) or placeholders there. Without a repository, such as for /v2/, the scopes of repositories
-    are left out. If the challenge names only pull, all `actions` are requested, so that a push needs no second token.
-    """
-    found = challenged.split()
-    if repository is None:
-        return [entry for entry in found if not entry.startswith("repository:")]
-    own = f"repository:{repository}:"
-    if not any(entry.startswith(own) for entry in found):
-        return [*found, own + actions]
-    may_push = any("push" in entry.rpartition(":")[2] for entry in found)
-    return [own + actions if entry == f"{own}pull" and not may_push else entry for entry in found]
 
 
 def _safe_realm(challenge: Challenge, endpoint_url: str) -> str:

@@ -3,21 +3,23 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 import httpx
 
-from pullbench.errors import ErrorCode, RegistryError, Responder
+from pullbench.errors import ROUTE_FAILURES, ErrorCode, RegistryError, Responder, UsageError
 from pullbench.model.client_rules import LARGE_MANIFESTS
-from pullbench.model.facts import HeadAnswer, ServedType
+from pullbench.model.facts import HeadAnswer, ImageFacts, Listing, PlatformImage, ServedType
+from pullbench.model.image_config import parse_image_config
 from pullbench.model.manifest import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
+    MAX_NESTED_INDEXES,
     Descriptor,
     Index,
     Manifest,
@@ -26,6 +28,7 @@ from pullbench.model.manifest import (
     own_media_type,
     parse_manifest,
 )
+from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
 from pullbench.model.text import clean
@@ -430,3 +433,104 @@ def _verify(answer: Answer, expected: str) -> None:
 
 def _digest(algorithm: str, content: bytes) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+def image_facts(
+    client: RegistryClient, registry: str, image: str, platforms: Sequence[str], *, with_head: bool = False
+) -> ImageFacts:
+    """An image on the client's route, for each of the platforms; missing content raises nothing.
+
+    A platform that the image lacks is left out. A failure is in `error_code` and `error`, next to the results before it.
+    `with_head` also asks for the answer to HEAD, which some clients need.
+    """
+    facts = ImageFacts(registry=registry, image=image)
+    found: dict[str, PlatformImage] = {}
+    try:
+        reference = Reference.parse(image)
+        top = client.manifest(reference)
+        facts = replace(facts, digest=top.digest, is_index=isinstance(top.document, Index), platforms=found)
+        fetch = cache(lambda digest: client.manifest(reference.pinned(digest)))
+        stated = cache(lambda config: stated_platform(client, reference, config))
+        for text in platforms:
+            chosen = find_platform(top, Platform.parse(text), fetch=fetch, stated=stated)
+            if chosen is not None:
+                found[text] = chosen
+        if with_head:
+            facts = replace(facts, head=head_answer(client, reference.pinned(top.digest)))
+    except RegistryError as error:
+        return replace(facts, error_code=error.code, error=f"{_place(error)}: {error.detail}")
+    except UsageError as error:  # the credentials source failed
+        return replace(facts, error_code=ErrorCode.UNAUTHORIZED, error=str(error))
+    return facts
+
+
+def head_answer(client: RegistryClient, reference: Reference) -> HeadAnswer | None:
+    """The answer to HEAD of a manifest that GET finds; None if there is none, or if answers differ between requests."""
+    refused = None
+    try:
+        head = client.head_manifest(reference)
+    except RegistryError as error:
+        if not is_refused_head(error):
+            return None
+        refused = error.status
+    else:
+        return head.answer
+    if may_differ(refused):
+        with contextlib.suppress(RegistryError):
+            client.head_manifest(reference)
+            return None
+    return HeadAnswer(status=refused or 0)
+
+
+def may_differ(status: int | None) -> bool:
+    """Whether another replica may answer a HEAD that was refused so; a 403 or 405 is a rule of all of them."""
+    return status is not None and (status == 404 or status >= 500)
+
+
+def _place(error: RegistryError) -> str:
+    """Where an exchange failed; only the server if it cannot be reached, since that concerns no image."""
+    method, _, url = error.where.partition(" ")
+    if error.code not in ROUTE_FAILURES or "://" not in url:
+        return error.where
+    return f"{method} {'/'.join(url.split('/', 3)[:3])}"
+
+
+def find_platform(
+    top: FetchedManifest,
+    wanted: Platform,
+    *,
+    fetch: Callable[[str], FetchedManifest],
+    stated: Callable[[Descriptor], Platform | None],
+) -> PlatformImage | None:
+    """The image for a platform, through the index or an index in it, as docker and containerd find it; None if it lacks it.
+
+    An index's entry decides. Only where nothing names a platform, the config's counts, and a config without one fits. `fetch`
+    returns a manifest by digest, `stated` the platform in a config. Raises RegistryError if the image is no image.
+    """
+    found, depth, entry, served = top, 0, None, [top.served]
+    while isinstance(found.document, Index):
+        if depth == MAX_NESTED_INDEXES or (entry := found.document.select(wanted)) is None:
+            return None
+        found, depth = fetch(entry.digest), depth + 1
+        served.append(found.served)
+    if (artifact := found.document.artifact) is not None:
+        where = f"manifest {found.digest}"
+        raise NoImageError(
+            where, f"it is {artifact}, not an image", "remove it from `images`, or name the image that it deploys"
+        )
+    if entry is None or entry.platform is None:
+        named = stated(found.document.config)
+        if named is not None and not wanted.accepts_unlisted(named):
+            return None
+    listing = None
+    if isinstance(top.document, Index) and entry is not None:
+        other = top.document.containers_select(wanted)
+        listing = Listing(
+            platform=entry.platform, depth=depth, containers_digest=None if other is None else other.digest
+        )
+    return PlatformImage(digest=found.digest, manifest=found.document, listing=listing, served=tuple(served))
+
+
+def stated_platform(client: RegistryClient, reference: Reference, config: Descriptor) -> Platform | None:
+    """The platform in an image's config (OCI image spec, config); None if it has none."""
+    return parse_image_config(client.config(client.route.repository(reference), config)).platform

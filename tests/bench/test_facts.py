@@ -135,15 +135,15 @@ def test_a_registry_that_drips_its_answers_for_ever_ends_with_the_time_for_it(mo
 
 @pytest.mark.parametrize(
     ("engines", "is_asked"),
-    [(["wire"], False), (["wire", "skopeo"], True), (["wire", "docker"], True), (["containerd"], True)],
+    [(["wire", "podman", "skopeo"], False), (["wire", "docker"], True), (["containerd"], True)],
 )
-def test_answers_by_digest_are_asked_for_where_the_spec_has_other_clients_than_wire(
+def test_head_is_asked_for_where_a_client_of_the_spec_needs_it(
     monkeypatch: pytest.MonkeyPatch, engines: list[str], is_asked: bool
 ) -> None:
     asked = set[bool]()
 
-    def noting(_client: object, registry: str, image: str, _platforms: object, *, for_clients: bool) -> ImageFacts:
-        asked.add(for_clients)
+    def noting(_client: object, registry: str, image: str, _platforms: object, *, with_head: bool) -> ImageFacts:
+        asked.add(with_head)
         return ImageFacts(registry=registry, image=image)
 
     monkeypatch.setattr(facts, "image_facts", noting)

@@ -32,8 +32,6 @@ class Software:
     program: str
     frame: Callable[[Place, str], str]
     command: Callable[[Place], Sequence[str]]
-    find: Callable[[str], str] | None = None
-    """Its path; None looks it up as a program of the machine, which a test needs."""
 
 
 def _nginx(place: Place, lines: str) -> str:
@@ -123,7 +121,7 @@ VARNISH = Software(
 @contextlib.contextmanager
 def box_before(upstream: str, software: Software, lines: str) -> Iterator[str]:
     """The URL of a box in front of the registry at `upstream`; `{upstream}` in its lines is HOST:PORT."""
-    program, host = (software.find or need)(software.program), upstream.partition("://")[2]
+    program, host = need(software.program), upstream.partition("://")[2]
     with tempfile.TemporaryDirectory(prefix="pullbench-box-") as name:
         folder = Path(name)
         folder.chmod(0o777)  # as root, squid and apache become other users

@@ -27,9 +27,8 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry, read_spec
 from pullbench.preflight.runner import preflight
-from pullbench.registry.client import quick_client
+from pullbench.registry.client import image_facts, quick_client
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.resolve import image_facts
 from tests.integration.conftest import missing
 from tests.integration.odd_images import KINDS, OddImage, push, put
 from tests.integration.real_registry import RealRegistry

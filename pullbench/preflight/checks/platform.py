@@ -59,7 +59,6 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
         found = context.platform_image(route, image, target.platform or "")
         if found is None:
             return PlatformOffer(offered=_offered(context, target))
-        found = _as_pulled(context, target, found)
         lost = _lost(context, target, found)
         return PlatformOffer(
             image=found,
@@ -70,14 +69,6 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
         )
     except RegistryError as error:
         return PlatformOffer(fault=_read(error, context, target))
-
-
-def _as_pulled(context: CheckContext, target: Target, found: PlatformImage) -> PlatformImage:
-    """With the type by digest, if it is another one."""
-    by_digest = context.served_by_digest(target.route, target.image or "", found.served[0]) if found.served else None
-    if by_digest is None or by_digest in found.served:
-        return found
-    return replace(found, served=(*found.served, by_digest))
 
 
 def _read(error: RegistryError, context: CheckContext, target: Target) -> ObservedFault:
