@@ -100,10 +100,14 @@ class FetchedManifest:
     document: Manifest | Index
     content_type: str = ""
     """Of the answer, without parameters; empty if it had none."""
+    type_by_digest: str | None = None
+    """The Content-Type for its digest, if it was looked up by tag and that differs."""
 
     @property
-    def served(self) -> ServedType:
-        return ServedType(content_type=self.content_type, media_type=own_media_type(self.content))
+    def served(self) -> tuple[ServedType, ...]:
+        types = (self.content_type, self.type_by_digest)
+        own = own_media_type(self.content)
+        return tuple(ServedType(content_type=given, media_type=own) for given in types if given is not None)
 
 
 class NoImageError(RegistryError):
@@ -224,6 +228,23 @@ class RegistryClient:
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, clean(error)) from None
         digest = reference.digest or stated or _digest("sha256", answer.body)
         return FetchedManifest(digest=digest, content=answer.body, document=document, content_type=answer.content_type)
+
+    def image(self, reference: Reference) -> FetchedManifest:
+        """GET an image's manifest or index, and look at its type by digest: runs pull by digest, users by tag.
+
+        Raises RegistryError as `manifest` does; only for the reference itself.
+        """
+        found = self.manifest(reference)
+        if reference.digest is not None:
+            return found
+        pinned = reference.pinned(found.digest)
+        try:
+            if self.head_manifest(pinned).media_type == found.content_type:
+                return found
+            given = self.manifest(pinned).content_type
+        except RegistryError:
+            return found
+        return found if given == found.content_type else replace(found, type_by_digest=given)
 
     def config(self, repository: str, descriptor: Descriptor) -> bytes:
         """Download and verify a small blob, such as an image's config.
@@ -433,7 +454,7 @@ def image_facts(client: RegistryClient, registry: str, image: str, platforms: Se
     found: dict[str, PlatformImage] = {}
     try:
         reference = Reference.parse(image)
-        top = client.manifest(reference)
+        top = client.image(reference)
         facts = replace(facts, digest=top.digest, is_index=isinstance(top.document, Index), platforms=found)
         fetch = cache(lambda digest: client.manifest(reference.pinned(digest)))
         stated = cache(lambda config: stated_platform(client, reference, config))
@@ -468,12 +489,12 @@ def find_platform(
     An index's entry decides. Only where nothing names a platform, the config's counts, and a config without one fits. `fetch`
     returns a manifest by digest, `stated` the platform in a config. Raises RegistryError if the image is no image.
     """
-    found, depth, entry, served = top, 0, None, [top.served]
+    found, depth, entry, served = top, 0, None, [*top.served]
     while isinstance(found.document, Index):
         if depth == MAX_NESTED_INDEXES or (entry := found.document.select(wanted)) is None:
             return None
         found, depth = fetch(entry.digest), depth + 1
-        served.append(found.served)
+        served += found.served
     if (artifact := found.document.artifact) is not None:
         where = f"manifest {found.digest}"
         raise NoImageError(
