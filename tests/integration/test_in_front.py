@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,10 +11,11 @@ from benchmarks.debian_images import small_image
 from pullbench.app import api
 from pullbench.cli.clean import clean
 from pullbench.errors import ErrorCode
-from pullbench.model.finding import Finding, Status
+from pullbench.model.finding import Status
 from pullbench.model.platform import Platform
-from tests.integration.boxes import APACHE, HAPROXY, NGINX, SQUID, VARNISH, Software, box_before
+from tests.integration.boxes import APACHE, HAPROXY, NGINX, NGINX_CACHES, SQUID, VARNISH, Software, box_before
 from tests.integration.conftest import PushImage, need
+from tests.integration.judged_run import failures, one, pulled, spec_at, spec_by
 from tests.integration.ports import free_port
 from tests.integration.real_registry import RealRegistry
 
@@ -23,11 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.real]
 
 AMD64 = Platform.parse("linux/amd64")
 CACHES = {
-    "nginx": (
-        NGINX,
-        "location / { proxy_pass http://{upstream}; proxy_cache blobs; proxy_cache_valid 200 10m; "
-        "add_header X-Cache-Status $upstream_cache_status; }",
-    ),
+    "nginx": (NGINX, NGINX_CACHES),
     "varnish": (
         VARNISH,
         'sub vcl_deliver { if (obj.hits > 0) { set resp.http.X-Cache = "HIT"; } else { set resp.http.X-Cache = "MISS"; } }',
@@ -51,44 +47,6 @@ def image(plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[
     repository = fresh()
     push_image(plain_registry, repository, "1.0", small_image(AMD64, fresh(), fresh()))
     return f"{repository}:1.0"
-
-
-def spec_at(url: str, image: str, engines: list[str], **changes: Any) -> dict[str, Any]:
-    return {
-        "name": "in-front",
-        "registries": [{"name": "up", "url": url, "credentials": "anonymous"}],
-        "images": [image],
-        "matrix": {"engines": engines, "platforms": ["linux/amd64"], **changes.pop("matrix", {})},
-        "repetitions": 1,
-        "warmup": 0,
-        **changes,
-    }
-
-
-def spec_by(
-    mirror: str, registry: str, image: str, engines: list[str], *, states: list[str], **entry: Any
-) -> dict[str, Any]:
-    """A spec that pulls by a mirror."""
-    cache = {"name": "cache", "kind": "mirror", "url": mirror, "upstream": "up", "credentials": "anonymous", **entry}
-    matrix = {"proxies": ["cache"], "proxy_cache": states}
-    return spec_at(registry, image, engines, proxies=[cache], matrix=matrix)
-
-
-def one(findings: list[Finding], check: str) -> Finding:
-    (found,) = [each for each in findings if each.check == check]
-    return found
-
-
-def failures(findings: list[Finding]) -> list[Finding]:
-    return [each for each in findings if each.status in (Status.FAIL, Status.ERROR)]
-
-
-def pulled(spec: dict[str, Any], folder: Path) -> api.Run:
-    """The run of a spec whose pulls all succeed."""
-    run = api.run(spec, results=folder / "results", skip_preflight=True)
-    assert run.status == "complete"
-    assert run.pulls["ok"].all(), run.pulls[["engine", "error_code", "error"]].to_dict("records")
-    return run
 
 
 @pytest.mark.parametrize("name", CACHES)
