@@ -63,6 +63,7 @@ proxy_set_header Host $http_host; {lines} }} }}"""
 def _haproxy(place: Place, lines: str) -> str:
     return f"""defaults
  mode http
+ retries 0
  timeout connect 5s
  timeout client 30s
  timeout server 30s
@@ -133,6 +134,7 @@ VARNISH = Software(
     command=lambda place: [
         *("-F", "-j", "none", "-n", str(place.folder / "work"), "-a", f"127.0.0.1:{place.port}"),
         *("-T", "none", "-s", "malloc,64m", "-f", str(place.folder / "conf")),
+        *("-p", "timeout_idle=0.5"),  # it is silent to TLS, which skopeo and podman try first
     ],
 )
 
