@@ -23,8 +23,11 @@ _REQUEST = re.compile(
 )
 
 
-def program_of(product: str) -> str:
-    """The path of a product's program, installed once from `products/NAME.txt` with the versions that are pinned there."""
+def program_of(product: str, program: str | None = None) -> str:
+    """The path of a product's program, installed once from `products/NAME.txt` with the versions that are pinned there.
+
+    The program's name is the product's, unless it is given.
+    """
     pinned = _PINNED / f"{product}.txt"
     state = hashlib.sha256(pinned.read_bytes() + sys.version.encode()).hexdigest()
     home = TEST_CACHE / "products" / product
@@ -35,7 +38,7 @@ def program_of(product: str) -> str:
         if not done.exists() or done.read_text() != state:
             _install(home / "venv", pinned)
             done.write_text(state)
-    return str(home / "venv" / "bin" / product)
+    return str(home / "venv" / "bin" / (program or product))
 
 
 def _install(folder: Path, pinned: Path) -> None:
