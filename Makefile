@@ -1,5 +1,6 @@
 # make demo   the whole pipeline against an embedded registry; no network, Docker or root
 # make test   unit tests, then the integration tests that this machine can run
+# make test-pulp   as root: the tests with Pulp, which PyPI and PostgreSQL make
 # make test-modern   the unit tests and the clients' tests again, with the clients and the Python of Debian sid
 PYTHON ?= python3
 VENV   := .venv
@@ -8,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 RECORDS := build/clients
 
-.PHONY: install demo test test-modern clients unit integration lint bench pictures lock audit docs golden mutants
+.PHONY: install demo test test-modern test-pulp clients unit integration lint bench pictures lock audit docs golden mutants
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -27,12 +28,16 @@ unit: install
 	$(BIN)/python -m pytest --ignore tests/integration --numprocesses auto --dist worksteal
 
 integration: install
-	PULLBENCH_CLIENT_RECORD=$(RECORDS)/stable.json $(BIN)/python -m pytest tests/integration -m integration --numprocesses 2 --dist loadfile
+	PULLBENCH_CLIENT_RECORD=$(RECORDS)/stable.json $(BIN)/python -m pytest tests/integration -m 'integration and not pulp' --numprocesses 2 --dist loadfile
 
 # As root. The chroot of Debian sid is made once, and kept in PULLBENCH_MODERN (tests/modern/run.sh).
 test-modern: install
 	$(BIN)/python -m benchmarks.debian_images
 	tests/modern/run.sh
+
+# As root, with postgresql and nginx-light of Debian: Pulp itself, from PyPI. It takes minutes, so .ci/run leaves it to a weekly job.
+test-pulp: install
+	PULLBENCH_REQUIRE_REAL=1 $(BIN)/python -m pytest tests/integration/test_pulp.py -m pulp
 
 # docs/clients.md from the records of the last `make integration` and `make test-modern`.
 clients: install

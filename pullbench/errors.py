@@ -86,7 +86,8 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait for the time in Retry-After, "
     "or pull through a mirror",
     ErrorCode.SERVER_ERROR: "the registry failed, or did not take the request: check its log and its storage at this time",
-    ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path and the port, and look for a captive portal",
+    ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path, the port and the Content-Type of its manifests, "
+    "and look for a captive portal",
     ErrorCode.REDIRECT_LOOP: "the redirects never end: check the registry's external URL and the reverse proxy in front of it",
     ErrorCode.TOO_LARGE: "this is more than the client takes: check which server answers at this URL, "
     "or build the image with a smaller manifest or fewer layers",
@@ -243,11 +244,18 @@ _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
         r"registry: (slow down|rate exceeded)",
         ErrorCode.RATE_LIMITED,
     ),
+    # A manifest with another Content-Type than its own.
+    (
+        r"mediatype in [a-z ]{1,30} should be|unsupported docker v2s2 media type: \W*application/vnd\.oci\.image\.(manifest|index)|"
+        r"unsupported schema version 2|unexpected media type",
+        ErrorCode.NOT_A_REGISTRY,
+    ),
     # Formats that no client of today runs, such as Docker's schema 1, are of no platform either.
     (
         r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform|"
         r"no longer supported since containerd|schema 1 (support|image manifests)|no fslayers in manifest|missing signature key|(^|: )no signatures$|"
-        r"unsupported image-specific operation on artifact|unexpectedly received a manifest list|no processor for media-type",
+        r"unsupported image-specific operation on artifact|unexpectedly received a manifest list|no processor for media-type|"
+        r"unsupported docker v2s2 media type",
         ErrorCode.PLATFORM_MISSING,
     ),
     (r"max depth exceeded|rejecting \d+ byte manifest|exceeded maximum allowed size", ErrorCode.TOO_LARGE),

@@ -247,6 +247,26 @@ SCHEMA_1 = [
     ),
 ]
 
+# The registry, or a cache before it, gives a manifest a Content-Type that is not the document's own.
+MISTYPED = [
+    (
+        "mediaType in manifest should be 'application/vnd.docker.distribution.manifest.v2+json' not 'application/vnd.oci.image.manifest.v1+json'",
+        "not_a_registry",
+    ),
+    (
+        "if present, mediaType in manifest should be 'application/vnd.oci.image.manifest.v1+json' not 'application/vnd.docker.distribution.manifest.v2+json'",
+        "not_a_registry",
+    ),
+    (
+        'initializing image from source docker://h/app@sha256:01: unsupported docker v2s2 media type: "application/vnd.oci.image.manifest.v1+json"',
+        "not_a_registry",
+    ),
+    ("unsupported schema version 2", "not_a_registry"),
+    ("unexpected media type text/plain for sha256:01: not found", "not_a_registry"),
+    # A manifest of one kind with layers of another kind: the image is to be built anew.
+    ('unsupported docker v2s2 media type: "application/vnd.oci.image.layer.v1.tar+gzip"', "platform_missing"),
+]
+
 # The server ends the handshake: it asks for a client certificate, or speaks no version or cipher that the client takes.
 HANDSHAKES = [
     ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", "unauthorized"),
@@ -261,7 +281,7 @@ HANDSHAKES = [
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *SCHEMA_1, *HANDSHAKES]
+    ("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *SCHEMA_1, *MISTYPED, *HANDSHAKES]
 )
 def test_a_clients_text_is_read_as_its_code(text: str, code: str) -> None:
     assert classify(text) == ErrorCode(code)

@@ -7,7 +7,6 @@ from functools import partial
 
 from pullbench.engines.base import Engine
 from pullbench.errors import RETRYABLE, ROUTE_FAILURES, SILENT, ErrorCode
-from pullbench.model.client_rules import HEAD_KINDS
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
@@ -41,11 +40,10 @@ def gather_facts(
     count as present.
     """
     platforms = spec.matrix.platforms or [host_platform()]
-    with_head = any(spec.engine(name).kind in HEAD_KINDS for name in spec.matrix.engines)
     routes = list(_first_routes(spec).values())
     asked: list[Callable[[], EngineFacts | list[ImageFacts]]] = [
         *(partial(_engine_facts, engine, brought) for engine in engines.values()),
-        *(partial(_images_of, route, spec.every_image, platforms, keychain, with_head) for route in routes),
+        *(partial(_images_of, route, spec.every_image, platforms, keychain) for route in routes),
     ]
     found = in_parallel(asked, limit=_LOOKUPS_AT_ONCE, name="facts")
     return Facts(
@@ -64,12 +62,10 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
     return chosen
 
 
-def _images_of(
-    route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain, with_head: bool
-) -> list[ImageFacts]:
+def _images_of(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """The images within REGISTRY_S: a registry that answers very slowly must not block everything."""
     try:
-        return with_timeout(partial(_gathered, route, images, platforms, keychain, with_head), REGISTRY_S, name="facts")
+        return with_timeout(partial(_gathered, route, images, platforms, keychain), REGISTRY_S, name="facts")
     except TimeoutError:
         untold = ImageFacts(
             registry=route.registry,
@@ -80,18 +76,16 @@ def _images_of(
         return _copies(untold, images)
 
 
-def _gathered(
-    route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain, with_head: bool
-) -> list[ImageFacts]:
+def _gathered(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """The first images show whether the registry can be reached and answers; then the others follow concurrently."""
     with quick_client(route, keychain) as client:
 
         def ask(image: str) -> ImageFacts:
-            found = image_facts(client, route.registry, image, platforms, with_head=with_head)
+            found = image_facts(client, route.registry, image, platforms)
             if (
                 found.error_code in RETRYABLE - ROUTE_FAILURES - SILENT
             ):  # retry: one bad answer is no fact about an image
-                found = image_facts(client, route.registry, image, platforms, with_head=with_head)
+                found = image_facts(client, route.registry, image, platforms)
             return found
 
         first = [ask(images[0])]

@@ -96,7 +96,7 @@ class ImageFacts:
     platforms: Mapping[str, PlatformImage] = field(default_factory=dict)
     """By the platform's text in the spec; without platforms that the image lacks."""
     head: HeadAnswer | None = None
-    """The answer to HEAD of its digest; None if no engine of the spec needs it, or the answers differ."""
+    """The answer to HEAD of its digest; None if it was not asked for, or the answers differ."""
     error_code: ErrorCode | None = None
     error: str = ""
 

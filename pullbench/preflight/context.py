@@ -133,7 +133,7 @@ class CheckContext:
         """An image's manifest or index, fetched once per route: manifest requests count against rate limits."""
 
         def request() -> FetchedManifest:
-            return self._request(route, lambda: self.client(route).manifest(Reference.parse(image)))
+            return self._request(route, lambda: self.client(route).image(Reference.parse(image)))
 
         return self._manifests.get((route.name, image), request)
 

@@ -136,9 +136,9 @@ def token_request(
 ) -> TokenRequest:
     """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
 
-    The scope is the challenge's, else `actions` on `repository`, else none. Without a repository, such as for /v2/, the scopes of
-    repositories in the challenge are left out: registries put placeholders there. If the challenge names only pull, all `actions`
-    are requested, so that a push needs no second token. Raises RegistryError for an unsafe realm: missing, relative, not
+    The scopes are the challenge's, and `actions` on `repository` if the challenge names no repository. Without a repository, such
+    as for /v2/, the scopes of repositories in the challenge are left out: registries put placeholders there. If the challenge names
+    only pull, all `actions` are requested, so that a push needs no second token. Raises RegistryError for an unsafe realm: missing, relative, not
     HTTP, with user information, plain http for an https registry, or one that must not receive credentials (`may_send`).
     """
     realm = _safe_realm(challenge, endpoint_url)
@@ -149,11 +149,7 @@ def token_request(
             f"its token realm {redact_url(realm)} would receive the credentials over plain http: nothing was sent; "
             "`plain_http_credentials: send` allows it",
         )
-    scope = challenge.scope or (f"repository:{repository}:{actions}" if repository else "")
-    if repository is None:
-        scope = " ".join(entry for entry in scope.split() if not entry.startswith("repository:"))
-    if actions != "pull" and not any("push" in entry.rpartition(":")[2] for entry in scope.split()):
-        scope = re.sub(r"(repository:\S+):pull(?!\S)", rf"\1:{actions}", scope, count=1)
+    scope = _scope_of(challenge, repository, actions)
     named = {"service": challenge.service} if challenge.service else {}
     if credentials is not None and credentials.identity_token:
         form = {
@@ -172,6 +168,18 @@ def token_request(
     return TokenRequest(
         method="GET", url=url, headers={"Authorization": basic_header(credentials)} if credentials else {}
     )
+
+
+def _scope_of(challenge: Challenge, repository: str | None, actions: str) -> str:
+    """Some registries name no repository in a challenge (`read`, `aws`): docker asks for the repository all the same."""
+    scopes = challenge.scope.split()
+    if repository is None:
+        return " ".join(scope for scope in scopes if not scope.startswith("repository:"))
+    if not any(scope.startswith("repository:") for scope in scopes):
+        scopes.append(f"repository:{repository}:{actions}")
+    if actions != "pull" and not any("push" in scope.rpartition(":")[2] for scope in scopes):
+        return re.sub(r"(repository:\S+):pull(?!\S)", rf"\1:{actions}", " ".join(scopes), count=1)
+    return " ".join(scopes)
 
 
 def _safe_realm(challenge: Challenge, endpoint_url: str) -> str:

@@ -106,10 +106,16 @@ class FetchedManifest:
     document: Manifest | Index
     content_type: str = ""
     """Of the answer, without parameters; empty if it had none."""
+    type_by_digest: str | None = None
+    """The Content-Type for its digest, if it was looked up by tag and that differs."""
+    head: HeadAnswer | None = None
+    """The answer to HEAD of its digest; None if it was not asked for, or if the answers differ."""
 
     @property
-    def served(self) -> ServedType:
-        return ServedType(content_type=self.content_type, media_type=own_media_type(self.content))
+    def served(self) -> tuple[ServedType, ...]:
+        types = (self.content_type, self.type_by_digest)
+        own = own_media_type(self.content)
+        return tuple(ServedType(content_type=given, media_type=own) for given in types if given is not None)
 
 
 class NoImageError(RegistryError):
@@ -243,6 +249,27 @@ class RegistryClient:
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, clean(error)) from None
         digest = reference.digest or stated or _digest("sha256", answer.body)
         return FetchedManifest(digest=digest, content=answer.body, document=document, content_type=answer.content_type)
+
+    def image(self, reference: Reference) -> FetchedManifest:
+        """GET an image's manifest or index, and look at it by digest with HEAD: runs pull by digest, users by tag.
+
+        Raises RegistryError as `manifest` does; only for the reference itself.
+        """
+        found = self.manifest(reference)
+        pinned = reference.pinned(found.digest)
+        head = head_answer(self, pinned)
+        found = replace(found, head=head)
+        if (
+            reference.digest is not None
+            or head is None
+            or head.status != 200
+            or head.content_type == found.content_type
+        ):
+            return found
+        with contextlib.suppress(RegistryError):
+            given = self.manifest(pinned).content_type
+            return found if given == found.content_type else replace(found, type_by_digest=given)
+        return found
 
     def config(self, repository: str, descriptor: Descriptor) -> bytes:
         """Download and verify a small blob, such as an image's config.
@@ -435,28 +462,24 @@ def _digest(algorithm: str, content: bytes) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
-def image_facts(
-    client: RegistryClient, registry: str, image: str, platforms: Sequence[str], *, with_head: bool = False
-) -> ImageFacts:
+def image_facts(client: RegistryClient, registry: str, image: str, platforms: Sequence[str]) -> ImageFacts:
     """An image on the client's route, for each of the platforms; missing content raises nothing.
 
     A platform that the image lacks is left out. A failure is in `error_code` and `error`, next to the results before it.
-    `with_head` also asks for the answer to HEAD, which some clients need.
     """
     facts = ImageFacts(registry=registry, image=image)
     found: dict[str, PlatformImage] = {}
     try:
         reference = Reference.parse(image)
-        top = client.manifest(reference)
-        facts = replace(facts, digest=top.digest, is_index=isinstance(top.document, Index), platforms=found)
+        top = client.image(reference)
+        is_index = isinstance(top.document, Index)
+        facts = replace(facts, digest=top.digest, is_index=is_index, platforms=found, head=top.head)
         fetch = cache(lambda digest: client.manifest(reference.pinned(digest)))
         stated = cache(lambda config: stated_platform(client, reference, config))
         for text in platforms:
             chosen = find_platform(top, Platform.parse(text), fetch=fetch, stated=stated)
             if chosen is not None:
                 found[text] = chosen
-        if with_head:
-            facts = replace(facts, head=head_answer(client, reference.pinned(top.digest)))
     except RegistryError as error:
         return replace(facts, error_code=error.code, error=f"{_place(error)}: {error.detail}")
     except UsageError as error:  # the credentials source failed
@@ -507,12 +530,12 @@ def find_platform(
     An index's entry decides. Only where nothing names a platform, the config's counts, and a config without one fits. `fetch`
     returns a manifest by digest, `stated` the platform in a config. Raises RegistryError if the image is no image.
     """
-    found, depth, entry, served = top, 0, None, [top.served]
+    found, depth, entry, served = top, 0, None, [*top.served]
     while isinstance(found.document, Index):
         if depth == MAX_NESTED_INDEXES or (entry := found.document.select(wanted)) is None:
             return None
         found, depth = fetch(entry.digest), depth + 1
-        served.append(found.served)
+        served += found.served
     if (artifact := found.document.artifact) is not None:
         where = f"manifest {found.digest}"
         raise NoImageError(

@@ -131,23 +131,3 @@ def test_a_registry_that_drips_its_answers_for_ever_ends_with_the_time_for_it(mo
     over.set()
     assert [image.error_code for image in found.images.values()] == [ErrorCode.STALLED] * 3
     assert all("0.05 s" in (image.error or "") for image in found.images.values())
-
-
-@pytest.mark.parametrize(
-    ("engines", "is_asked"),
-    [(["wire", "podman", "skopeo"], False), (["wire", "docker"], True), (["containerd"], True)],
-)
-def test_head_is_asked_for_where_a_client_of_the_spec_needs_it(
-    monkeypatch: pytest.MonkeyPatch, engines: list[str], is_asked: bool
-) -> None:
-    asked = set[bool]()
-
-    def noting(_client: object, registry: str, image: str, _platforms: object, *, with_head: bool) -> ImageFacts:
-        asked.add(with_head)
-        return ImageFacts(registry=registry, image=image)
-
-    monkeypatch.setattr(facts, "image_facts", noting)
-    registry = {"name": "eu", "url": f"http://127.0.0.1:{closed_port()}", "credentials": "anonymous"}
-    spec = make_spec(registries=[registry], images=["a:1"], matrix={"engines": engines})
-    gather_facts(spec, {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
-    assert asked == {is_asked}

@@ -26,6 +26,21 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A program that runs, and its folder: what it says is in the file `out` there."""
+
+    url: str
+    folder: Path
+
+    @property
+    def host(self) -> str:
+        return self.url.partition("://")[2]
+
+    def said(self) -> str:
+        return (self.folder / "out").read_text(errors="replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
     """A program, how it is started with the file `conf` in its folder, and what frames a configuration."""
 
@@ -48,6 +63,7 @@ proxy_set_header Host $http_host; {lines} }} }}"""
 def _haproxy(place: Place, lines: str) -> str:
     return f"""defaults
  mode http
+ retries 0
  timeout connect 5s
  timeout client 30s
  timeout server 30s
@@ -103,6 +119,10 @@ NGINX = Software(
     frame=_nginx,
     command=lambda place: ["-p", str(place.folder), "-c", str(place.folder / "conf"), "-e", str(place.folder / "log")],
 )
+NGINX_CACHES = (
+    "location / { proxy_pass http://{upstream}; proxy_cache blobs; proxy_cache_valid 200 10m; "
+    "add_header X-Cache-Status $upstream_cache_status; }"
+)
 HAPROXY = Software(program="haproxy", frame=_haproxy, command=lambda place: ["-db", "-f", str(place.folder / "conf")])
 APACHE = Software(
     program="apache2", frame=_apache, command=lambda place: ["-f", str(place.folder / "conf"), "-DFOREGROUND"]
@@ -114,6 +134,7 @@ VARNISH = Software(
     command=lambda place: [
         *("-F", "-j", "none", "-n", str(place.folder / "work"), "-a", f"127.0.0.1:{place.port}"),
         *("-T", "none", "-s", "malloc,64m", "-f", str(place.folder / "conf")),
+        *("-p", "timeout_idle=0.5"),  # it is silent to TLS, which skopeo and podman try first
     ],
 )
 
@@ -121,31 +142,32 @@ VARNISH = Software(
 @contextlib.contextmanager
 def box_before(upstream: str, software: Software, lines: str) -> Iterator[str]:
     """The URL of a box in front of the registry at `upstream`; `{upstream}` in its lines is HOST:PORT."""
+    with running(software, lines, upstream=upstream) as box:
+        yield box.url
+
+
+@contextlib.contextmanager
+def running(software: Software, lines: str = "", *, upstream: str = "") -> Iterator[Running]:
+    """A program with these lines in its configuration, on a free port, until the block ends."""
     program, host = need(software.program), upstream.partition("://")[2]
     with tempfile.TemporaryDirectory(prefix="pullbench-box-") as name:
         folder = Path(name)
         folder.chmod(0o777)  # as root, squid and apache become other users
-        with contextlib.ExitStack() as stack:
-            yield stack.enter_context(_running(software, program, folder, host, lines))
-
-
-@contextlib.contextmanager
-def _running(software: Software, program: str, folder: Path, host: str, lines: str) -> Iterator[str]:
-    for _ in range(_TRIES):  # somebody else may take a free port first
-        place = Place(folder=folder, port=free_port(), upstream=host)
-        (folder / "conf").write_text(software.frame(place, lines.replace("{upstream}", host)))
-        with (folder / "out").open("ab") as out:
-            process = subprocess.Popen(
-                [program, *software.command(place)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder
-            )
-        try:
-            if listens(place.port, process, _START_S):
-                yield f"http://127.0.0.1:{place.port}"
-                return
-        finally:
-            _end(process)
-    said = "".join(path.read_text()[-1000:] for path in (folder / "out", folder / "log") if path.exists())
-    raise RuntimeError(f"{software.program} does not listen: {said}")
+        for _ in range(_TRIES):  # somebody else may take a free port first
+            place = Place(folder=folder, port=free_port(), upstream=host)
+            (folder / "conf").write_text(software.frame(place, lines.replace("{upstream}", host)))
+            with (folder / "out").open("ab") as out:
+                process = subprocess.Popen(
+                    [program, *software.command(place)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder
+                )
+            try:
+                if listens(place.port, process, _START_S):
+                    yield Running(url=f"http://127.0.0.1:{place.port}", folder=folder)
+                    return
+            finally:
+                _end(process)
+        said = "".join(path.read_text()[-1000:] for path in (folder / "out", folder / "log") if path.exists())
+        raise RuntimeError(f"{software.program} does not listen: {said}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

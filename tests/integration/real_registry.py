@@ -63,6 +63,8 @@ class RealRegistry:
     username: str | None = None
     password: str | None = None
     ca_file: Path | None = None
+    counters: str = ""
+    """The URL of its Prometheus metrics, if it was started with them."""
 
     @property
     def host(self) -> str:
@@ -107,11 +109,13 @@ def start_registry(
     tls: bool = False,
     certificate: Mapping[str, Any] | None = None,
     changes: Mapping[str, object] | None = None,
+    counters: bool = False,
 ) -> RealRegistry:
     """Start one with its own configuration and storage under `folder`, and wait until it answers.
 
     `changes` stand in place of whole sections of its configuration, such as `log` or `proxy`. It logs to `folder/log`.
     `certificate` says what is unusual about its certificate, as `write_certificates` takes it.
+    With `counters` it has metrics on an address of their own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -122,6 +126,9 @@ def start_registry(
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
         "http": http,
     }
+    debug = f"127.0.0.1:{free_port()}" if counters else ""
+    if counters:
+        http["debug"] = {"addr": debug, "prometheus": {"enabled": True, "path": "/metrics"}}
     if htpasswd:
         (folder / "htpasswd").write_text(HTPASSWD)
         config["auth"] = {"htpasswd": {"realm": "pullbench-test", "path": str(folder / "htpasswd")}}
@@ -143,6 +150,7 @@ def start_registry(
         username=USERNAME if htpasswd else None,
         password=PASSWORD if htpasswd else None,
         ca_file=folder / "ca.crt" if tls else None,
+        counters=f"http://{debug}/metrics" if counters else "",
     )
     try:
         _wait_until_it_answers(registry, folder / "log")

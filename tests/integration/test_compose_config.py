@@ -1,4 +1,7 @@
-"""What pullbench reads in compose files is what `docker compose config` prints, where it is installed."""
+"""What pullbench reads in compose files is what `docker compose config` prints.
+
+Of the machine's Compose, where it has version 2. With PULLBENCH_MODERN=1 it must have it.
+"""
 
 import json
 import os
@@ -13,7 +16,7 @@ import pytest
 from pullbench.bench.discover import images_in
 from pullbench.bench.yaml_documents import documents_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.modern]
 
 _BASE: dict[str, str] = {
     "compose.yaml": """
@@ -84,7 +87,9 @@ def compose() -> list[str]:
         told = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False, timeout=60)
         if told.returncode == 0 and not told.stdout.strip().removeprefix("v").startswith("1."):
             return command
-    pytest.skip("Docker Compose 2 is not installed")
+    return (pytest.fail if os.environ.get("PULLBENCH_MODERN") == "1" else pytest.skip)(
+        "Docker Compose 2 is not installed"
+    )
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> Path:

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pandas as pd
@@ -13,12 +13,13 @@ from benchmarks.debian_images import small_image
 from pullbench.app import api
 from pullbench.cli.clean import clean
 from pullbench.errors import ErrorCode
-from pullbench.model.finding import Finding, Status
+from pullbench.model.finding import Status
 from pullbench.model.manifest import ACCEPT, OCI_INDEX
 from pullbench.model.platform import Platform
 from pullbench.registry.referrers import fallback_tag
-from tests.integration.boxes import APACHE, HAPROXY, NGINX, SQUID, VARNISH, Software, box_before
+from tests.integration.boxes import APACHE, HAPROXY, NGINX, NGINX_CACHES, SQUID, VARNISH, Software, box_before
 from tests.integration.conftest import PushImage, need
+from tests.integration.judged_run import failures, one, pulled, spec_at, spec_by
 from tests.integration.ports import free_port
 from tests.integration.real_registry import RealRegistry
 
@@ -26,11 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.real]
 
 AMD64 = Platform.parse("linux/amd64")
 CACHES = {
-    "nginx": (
-        NGINX,
-        "location / { proxy_pass http://{upstream}; proxy_cache blobs; proxy_cache_valid 200 10m; "
-        "add_header X-Cache-Status $upstream_cache_status; }",
-    ),
+    "nginx": (NGINX, NGINX_CACHES),
     "varnish": (
         VARNISH,
         'sub vcl_deliver { if (obj.hits > 0) { set resp.http.X-Cache = "HIT"; } else { set resp.http.X-Cache = "MISS"; } }',
@@ -54,44 +51,6 @@ def image(plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[
     repository = fresh()
     push_image(plain_registry, repository, "1.0", small_image(AMD64, fresh(), fresh()))
     return f"{repository}:1.0"
-
-
-def spec_at(url: str, image: str, engines: list[str], **changes: Any) -> dict[str, Any]:
-    return {
-        "name": "in-front",
-        "registries": [{"name": "up", "url": url, "credentials": "anonymous"}],
-        "images": [image],
-        "matrix": {"engines": engines, "platforms": ["linux/amd64"], **changes.pop("matrix", {})},
-        "repetitions": 1,
-        "warmup": 0,
-        **changes,
-    }
-
-
-def spec_by(
-    mirror: str, registry: str, image: str, engines: list[str], *, states: list[str], **entry: Any
-) -> dict[str, Any]:
-    """A spec that pulls by a mirror."""
-    cache = {"name": "cache", "kind": "mirror", "url": mirror, "upstream": "up", "credentials": "anonymous", **entry}
-    matrix = {"proxies": ["cache"], "proxy_cache": states}
-    return spec_at(registry, image, engines, proxies=[cache], matrix=matrix)
-
-
-def one(findings: list[Finding], check: str) -> Finding:
-    (found,) = [each for each in findings if each.check == check]
-    return found
-
-
-def failures(findings: list[Finding]) -> list[Finding]:
-    return [each for each in findings if each.status in (Status.FAIL, Status.ERROR)]
-
-
-def pulled(spec: dict[str, Any], folder: Path) -> api.Run:
-    """The run of a spec whose pulls all succeed."""
-    run = api.run(spec, results=folder / "results", skip_preflight=True)
-    assert run.status == "complete"
-    assert run.pulls["ok"].all(), run.pulls[["engine", "error_code", "error"]].to_dict("records")
-    return run
 
 
 @pytest.mark.parametrize("name", CACHES)
@@ -230,16 +189,21 @@ def containerd() -> list[str]:
     return ["containerd"] if os.geteuid() == 0 and need("ctr") else []
 
 
-@pytest.mark.parametrize(
-    ("software", "lines"),
-    [(HAPROXY, "backend registry"), (HAPROXY, PASSES_ON), (NGINX, NGINX_PASSES_ON), (APACHE, ""), (VARNISH, "")],
-    ids=["haproxy-without-server", "haproxy", "nginx", "apache", "varnish"],
-)
-def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(software: Software, lines: str, image: str) -> None:
+def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(image: str) -> None:
+    boxes = {
+        "haproxy-without-server": (HAPROXY, "backend registry"),
+        "haproxy": (HAPROXY, PASSES_ON),
+        "nginx": (NGINX, NGINX_PASSES_ON),
+        "apache": (APACHE, ""),
+        "varnish": (VARNISH, 'sub vcl_deliver { if (resp.status == 503) { set resp.http.Retry-After = "1"; } }'),
+    }
     nobody = f"http://127.0.0.1:{free_port()}"
-    with box_before(nobody, software, lines) as url:
-        found = one(api.preflight(spec_at(url, image, ["wire"]), only=["api"]), "api")
-    assert (found.status, found.code) == (Status.FAIL, ErrorCode.SERVER_ERROR)
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(box_before(nobody, *box)) for name, box in boxes.items()}
+        registries = [{"name": name, "url": url, "credentials": "anonymous"} for name, url in urls.items()]
+        findings = api.preflight(spec_at("", image, ["wire"], registries=registries), only=["api"])
+    found = {each.target: (each.status, each.code) for each in findings}
+    assert found == dict.fromkeys(boxes, (Status.FAIL, ErrorCode.SERVER_ERROR))
 
 
 def test_a_rate_limit_by_503_is_a_rate_limit(plain_registry: RealRegistry, image: str) -> None:

@@ -52,15 +52,9 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    """Its metrics are on its debug address, `folder/counters` says where; it logs each request."""
+    """It has metrics, and logs each request."""
     need("docker-registry")
-    address, folder = f"127.0.0.1:{free_port()}", tmp_path_factory.mktemp("upstream")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("REGISTRY_HTTP_DEBUG_ADDR", address)
-        patched.setenv("REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED", "true")
-        patched.setenv("REGISTRY_HTTP_DEBUG_PROMETHEUS_PATH", "/metrics")
-        registry = start_registry(folder, changes=REQUESTS_LOGGED)
-    (folder / "counters").write_text(f"http://{address}/metrics")
+    registry = start_registry(tmp_path_factory.mktemp("upstream"), changes=REQUESTS_LOGGED, counters=True)
     yield registry
     registry.stop()
 
@@ -73,8 +67,7 @@ def mirror(upstream: RealRegistry, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def spec_of(upstream: RealRegistry, mirror: RealRegistry, image: str) -> dict[str, object]:
-    counters = (upstream.folder / "counters").read_text()
-    up = {"name": "up", "url": upstream.url, "credentials": "anonymous", "counters": counters}
+    up = {"name": "up", "url": upstream.url, "credentials": "anonymous", "counters": upstream.counters}
     cold = {"push": "pullbench/cold"}
     cache = {"name": "cache", "kind": "mirror", "url": mirror.url, "upstream": "up", "credentials": "anonymous"}
     return {

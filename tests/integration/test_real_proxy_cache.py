@@ -20,7 +20,6 @@ from pullbench.model.record import TrialResult
 from pullbench.model.spec import read_spec
 from pullbench.store.dataset import ResultStore
 from tests.integration.conftest import PushImage, need
-from tests.integration.ports import free_port
 from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, start_registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
@@ -33,7 +32,6 @@ class Upstream:
     """A registry that takes pushes, tells how much it has served, and logs each request."""
 
     registry: RealRegistry
-    counters: str
 
     def served(self) -> Counter[str]:
         """How often it served each blob so far, by digest."""
@@ -50,13 +48,8 @@ class Upstream:
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
     need("docker-registry")
-    address = f"127.0.0.1:{free_port()}"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("REGISTRY_HTTP_DEBUG_ADDR", address)
-        patched.setenv("REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED", "true")
-        patched.setenv("REGISTRY_HTTP_DEBUG_PROMETHEUS_PATH", "/metrics")
-        registry = start_registry(tmp_path_factory.mktemp("upstream"), changes=REQUESTS_LOGGED)
-    yield Upstream(registry=registry, counters=f"http://{address}/metrics")
+    registry = start_registry(tmp_path_factory.mktemp("upstream"), changes=REQUESTS_LOGGED, counters=True)
+    yield Upstream(registry=registry)
     registry.stop()
 
 
@@ -88,7 +81,7 @@ def trials(folder: Path, upstream: Upstream, mirror: str, image: str, **changes:
                     "name": "up",
                     "url": upstream.registry.url,
                     "credentials": "anonymous",
-                    **({"counters": upstream.counters} if changes.get("counters", True) else {}),
+                    **({"counters": upstream.registry.counters} if changes.get("counters", True) else {}),
                 }
             ],
             "proxies": [
@@ -252,7 +245,7 @@ def test_a_registry_that_deletes_nothing_is_told_of(
         with registry.client() as client:
             push(client, "app", "1.0", image[1])
         with Registry(upstream=registry.url, cache_folder=tmp_path / "lab") as mirror:
-            there = Upstream(registry=registry, counters="")
+            there = Upstream(registry=registry)
             cold = {"push": "pullbench/cold"}
             left: list[str] = []
             trials(tmp_path, there, mirror.url, "app:1.0", state="cold", cold=cold, counters=False, left=left)

@@ -15,7 +15,7 @@ kept=${PULLBENCH_MODERN:-/var/cache/pullbench}
 days=14
 images=${PULLBENCH_TEST_CACHE:-$HOME/.cache/pullbench-tests}
 packages=(ca-certificates curl git iproute2 iptables make procps python3 python3-venv zstd
-  docker.io docker-cli docker-buildx containerd podman buildah skopeo crun runc netavark fuse-overlayfs
+  docker.io docker-cli docker-buildx docker-compose containerd podman buildah skopeo crun runc netavark fuse-overlayfs
   docker-registry crane oras umoci debootstrap nginx-light squid)
 programs=(dockerd docker containerd ctr podman skopeo crane docker-registry python3)
 

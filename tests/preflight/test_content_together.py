@@ -47,7 +47,7 @@ def test_three_registries_of_ten_images_are_asked_for_each_manifest_once() -> No
     for registry in registries.values():
         manifests = Counter(line for line in registry.asked if "/manifests/" in line)
         assert set(manifests.values()) == {1}
-        assert len(manifests) == 3 * len(IMAGES)  # HEAD of the tag, GET of the index and of the platform
+        assert len(manifests) == 4 * len(IMAGES)  # HEAD of the tag and its digest, GET of the index and of the platform
 
 
 def test_a_config_that_one_registry_gave_is_not_asked_of_the_next() -> None:

@@ -51,7 +51,7 @@ def test_an_index_its_platforms_and_its_configs_are_asked_for_once() -> None:
             assert str(context.config(context.routes[0], "app:1.0", found.manifest.config).platform) == "linux/amd64"
             assert context.platform_image(context.routes[0], "app:1.0", "linux/s390x") is None
             context.head(context.routes[0], "app:1.0")
-    assert len(registry.requests) == len(set(registry.asked)) == 4
+    assert len(registry.requests) == len(set(registry.asked)) == 5
 
 
 def test_an_image_without_an_index_is_of_the_platform_that_its_config_states() -> None:

@@ -5,9 +5,11 @@ import json
 import httpx
 import pytest
 
+from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
-from pullbench.model.manifest import MAX_MANIFEST_BYTES, OCI_CONFIG, OCI_INDEX
+from pullbench.model.manifest import DOCKER_MANIFEST, MAX_MANIFEST_BYTES, OCI_CONFIG, OCI_INDEX
 from pullbench.preflight.checks import platform
+from pullbench.registry.client import image_facts
 from tests.preflight.content import Image, context_of, findings_of, holding, index_over, spec_over
 from tests.registry.fake_registry import FakeRegistry, descriptor, digest_of
 
@@ -91,6 +93,21 @@ def test_a_parameter_of_the_type_of_a_manifest_is_no_other_type(parameter: str) 
     assert found_over(registry).status is Status.PASS
 
 
+def test_a_type_that_only_the_digest_has_fails_as_pulls_go_by_digest() -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        if "/manifests/sha256:" in request.url.path:
+            given.headers["Content-Type"] = DOCKER_MANIFEST
+        return given
+
+    registry.handler = handle
+    found = found_over(registry)
+    assert (found.status, DOCKER_MANIFEST in found.observed) == (Status.WARN, True)
+    assert found_over(registry, matrix={"platforms": ["linux/amd64"], "engines": ["podman"]}).status is Status.FAIL
+
+
 def test_a_manifest_that_head_finds_and_get_does_not_shows_replicas() -> None:
     registry = holding("app", "1.0", IMAGE)
 
@@ -140,6 +157,27 @@ def test_an_engine_that_refuses_the_image_is_named_as_excluded_while_another_pul
     found = found_over(nested(IMAGE), matrix={"engines": ["wire", "podman"], "platforms": ["linux/amd64"]})
     assert (found.status, "engine 'podman'" in found.observed) == (Status.WARN, True)
     assert "podman are excluded" in found.remedy
+
+
+def test_an_engine_that_only_a_mirror_stops_is_not_excluded() -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        if request.url.host == "cache.example" and "/manifests/" in request.url.path:
+            given.headers["Content-Type"] = DOCKER_MANIFEST
+        return given
+
+    registry.handler = handle
+    proxies = [{"name": "cache", "kind": "mirror", "upstream": "eu", "url": "https://cache.example"}]
+    matrix = {"engines": ["wire", "podman"], "platforms": ["linux/amd64"], "proxies": ["direct", "cache"]}
+    spec = spec_over("eu", proxies=proxies, matrix=matrix)
+    images = {("eu", "app:1.0"): image_facts(registry.client(), "eu", "app:1.0", ["linux/amd64"])}
+    facts = Facts(host_platform="linux/amd64", images=images)
+    context = context_of({"eu": registry, "cache": registry}, spec, facts=facts)
+    direct, mirrored = findings_of(platform.CHECK, context)
+    assert (direct.status, mirrored.status) == (Status.PASS, Status.WARN)
+    assert "engine 'podman'" in mirrored.observed and "excluded" not in mirrored.remedy
 
 
 def test_an_image_that_no_engine_of_the_spec_pulls_fails() -> None:

@@ -98,6 +98,16 @@ def test_the_scopes_of_the_challenge_go_before_our_own_each_as_a_parameter() -> 
     }
 
 
+@pytest.mark.parametrize("actions", ["pull", "pull,push"])
+@pytest.mark.parametrize("scope", ["read", "aws", "registry:catalog:* write"])
+def test_a_scope_without_a_repository_goes_with_the_scope_that_the_request_needs(scope: str, actions: str) -> None:
+    challenge = Challenge(scheme="bearer", realm="https://a.example/t", scope=scope)
+    request = token_request(challenge, endpoint_url=ENDPOINT, repository="a/b", credentials=None, actions=actions)
+    assert parse_qs(urlsplit(request.url).query) == {"scope": [*scope.split(), f"repository:a/b:{actions}"]}
+    itself = token_request(challenge, endpoint_url=ENDPOINT, repository=None, credentials=None, actions=actions)
+    assert parse_qs(urlsplit(itself.url).query) == {"scope": scope.split()}
+
+
 def test_no_scope_is_asked_for_the_endpoint_itself() -> None:
     request = token_request(BEARER, endpoint_url=ENDPOINT, repository=None, credentials=ANN)
     assert "scope" not in request.url

@@ -416,7 +416,7 @@ def test_one_token_with_the_push_right_serves_a_repository() -> None:
         ("", ["repository:a/push:pull,push"]),
         ("repository:a/push:pull", ["repository:a/push:pull,push"]),
         ("repository:a/push:pull,push repository:b:pull", ["repository:a/push:pull,push", "repository:b:pull"]),
-        ("registry:catalog:*", ["registry:catalog:*"]),
+        ("registry:catalog:*", ["registry:catalog:*", "repository:a/push:pull,push"]),
     ],
 )
 def test_a_pusher_asks_for_the_push_right_where_the_challenge_does_not(challenged: str, asked: list[str]) -> None:

@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode
+from pullbench.model.client_rules import is_mistyped
 from pullbench.model.facts import HeadAnswer
-from pullbench.model.manifest import MAX_NESTED_INDEXES, OCI_INDEX, OCI_MANIFEST
+from pullbench.model.manifest import DOCKER_MANIFEST, MAX_NESTED_INDEXES, OCI_INDEX, OCI_MANIFEST, own_media_type
 from pullbench.registry.client import image_facts
 from tests.registry.fake_registry import FakeRegistry, config_blob, descriptor, digest_of, index_of, manifest_of
 
@@ -41,7 +42,8 @@ def test_an_image_that_is_no_index_counts_for_the_platform_of_its_config(registr
     assert not facts.is_index
     assert list(facts.platforms) == ["linux/amd64"]
     assert facts.platforms["linux/amd64"].digest == facts.digest
-    assert len(registry.requests) == 2  # manifest and config, once for all platforms
+    # The manifest, its type by digest and the config, once for all platforms.
+    assert [request.method for request in registry.requests] == ["GET", "HEAD", "GET"]
 
 
 @pytest.mark.parametrize("config", [b"{}", b"[]", b"no json", b'{"os": 1, "architecture": "amd64"}'])
@@ -58,6 +60,46 @@ def test_an_image_pinned_to_a_digest_is_asked_for_by_it(registry: FakeRegistry) 
     facts = image_facts(registry.client(), "eu", f"app:index@{digest}", ["linux/amd64"])
     assert facts.digest == digest
     assert registry.asked[0].endswith(f"/v2/app/manifests/{digest}")
+
+
+def by_digest(
+    registry: FakeRegistry, content: bytes, given: str, *, methods: tuple[str, ...] = ("GET", "HEAD")
+) -> None:
+    """The registry answers for this digest with another Content-Type, or none; its tag is fine."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = registry.serve(request)
+        if request.url.path.endswith(digest_of(content)) and request.method in methods:
+            answer.headers["Content-Type"] = given
+        return answer
+
+    registry.handler = handle
+
+
+@pytest.mark.parametrize("name", ["single", "index"])
+@pytest.mark.parametrize("given", [DOCKER_MANIFEST, "application/octet-stream", ""])
+def test_a_type_that_differs_by_digest_is_one_of_those_served(registry: FakeRegistry, name: str, given: str) -> None:
+    content = {"single": AMD64, "index": index_of(amd64=AMD64, arm64=ARM64)}[name]
+    by_digest(registry, content, given)
+    image = image_facts(registry.client(), "eu", f"app:{name}", ["linux/amd64"]).platforms["linux/amd64"]
+    assert [served.content_type for served in image.served][:2] == [own_media_type(content), given]
+    assert {served.media_type for served in image.served} == {own_media_type(content), OCI_MANIFEST}
+    assert is_mistyped(image)
+
+
+def test_only_head_by_digest_being_odd_harms_no_pull(registry: FakeRegistry) -> None:
+    by_digest(registry, AMD64, "text/html", methods=("HEAD",))
+    image = image_facts(registry.client(), "eu", "app:single", ["linux/amd64"]).platforms["linux/amd64"]
+    assert [served.content_type for served in image.served] == [OCI_MANIFEST]
+    assert not is_mistyped(image)
+
+
+@pytest.mark.parametrize("status", [404, 405, 500])
+def test_a_refused_head_by_digest_leaves_the_type_of_the_tag(registry: FakeRegistry, status: int) -> None:
+    registry.handler = lambda request: httpx.Response(status) if request.method == "HEAD" else registry.serve(request)
+    facts = image_facts(registry.client(), "eu", "app:single", ["linux/amd64"])
+    assert (facts.error_code, list(facts.platforms)) == (None, ["linux/amd64"])
+    assert [served.content_type for served in facts.platforms["linux/amd64"].served] == [OCI_MANIFEST]
 
 
 def test_a_missing_image_is_an_error_in_the_facts(registry: FakeRegistry) -> None:
@@ -143,7 +185,7 @@ def facts_by_head(registry: FakeRegistry, statuses: list[int], name: str = "app:
         return httpx.Response(left.pop(0)) if request.method == "HEAD" and left else registry.serve(request)
 
     registry.handler = handle
-    return image_facts(registry.client(), "eu", name, ["linux/amd64"], with_head=True).head
+    return image_facts(registry.client(), "eu", name, ["linux/amd64"]).head
 
 
 def test_the_facts_have_the_answer_to_head_of_the_digest(registry: FakeRegistry) -> None:
@@ -167,11 +209,6 @@ def test_a_head_that_is_refused_once_is_no_fact(registry: FakeRegistry, status: 
 @pytest.mark.parametrize("status", [407, 429])
 def test_a_head_that_meets_a_limit_or_a_proxy_is_no_fact(registry: FakeRegistry, status: int) -> None:
     assert facts_by_head(registry, [status] * 9) is None
-
-
-def test_no_head_is_sent_unless_it_is_asked_for(registry: FakeRegistry) -> None:
-    assert image_facts(registry.client(), "eu", "app:single", ["linux/amd64"]).head is None
-    assert not any(asked.startswith("HEAD") for asked in registry.asked)
 
 
 def test_an_image_that_is_missing_gets_no_head(registry: FakeRegistry) -> None:

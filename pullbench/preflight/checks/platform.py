@@ -44,6 +44,8 @@ class PlatformOffer:
     """Clients that do not pull it, by name, with the reason: the spec's engines, and clients of today."""
     engines: tuple[str, ...] = ()
     """The spec's engines."""
+    is_excluded: bool = True
+    """Whether a plan leaves out the engines that refuse it: not if only a mirror serves what they refuse."""
     lost: str | None = None
     """The first of its blobs for which the registry answers 404."""
     lost_urls: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
             image=found,
             refused_by=_refused_by(context, target, found),
             engines=tuple(entry.name for entry in context.engines),
+            is_excluded=_is_excluded(context, target, found),
             lost=None if lost is None else lost.digest,
             lost_urls=() if lost is None else lost.urls,
         )
@@ -89,6 +92,11 @@ def _refused_by(context: CheckContext, target: Target, found: PlatformImage) -> 
     wanted = Platform.parse(target.platform or "")
     reasons = {name: refusals(found, wanted, client) for name, client in {**engine_clients(context), **TODAY}.items()}
     return {name: reason[0] for name, reason in reasons.items() if reason}
+
+
+def _is_excluded(context: CheckContext, target: Target, found: PlatformImage) -> bool:
+    planned = context.facts.platform_image(target.route.registry, target.image or "", target.platform or "")
+    return planned is None or planned.served == found.served
 
 
 def _lost(context: CheckContext, target: Target, found: PlatformImage) -> Descriptor | None:
@@ -149,7 +157,8 @@ def _of_image(evidence: PlatformOffer, image: PlatformImage, target: Target, exp
             kind=CLIENT_REFUSES,
         )
     cure = f"{anew} if users have these clients"
-    excluded = f"; the configurations of {', '.join(own)} are excluded" if own else ""
+    outcome = "configurations of {} are excluded" if evidence.is_excluded else "pulls of {} by this route fail"
+    excluded = f"; the {outcome.format(', '.join(own))}" if own else ""
     return warned(ID, target, text, expected, cure + excluded, kind=CLIENT_REFUSES)
 
 
