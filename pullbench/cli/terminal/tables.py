@@ -295,7 +295,7 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
             overflow="fold",
             min_width=13 if together else None,
         )
-    for title in ("baseline", "candidate", "ratio", "95% CI", *(["failed"] if failed else [])):
+    for title in ("baseline", "candidate", "ratio", "CI", *(["failed"] if failed else [])):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=len("inconclusive"))
     for row in rows:

@@ -62,6 +62,7 @@ PILLS = {
     "skip": ("open", "skipped"),
 }
 P_HINT = "how often runs without a difference show one this large"
+INTERVAL_HINT = "at the level of the verdict: it excludes 1× exactly where p is below 0.03"
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""
@@ -103,7 +104,7 @@ def comparisons(
 ) -> Html:
     """Each comparison as a sentence with its verdict and p; nothing for none.
 
-    `corrected` is what Holm's correction of p goes over. `first` is the title and content of a column before the sentence.
+    `corrected` is what Holm's correction of p and of the interval goes over. `first` is the title and content of a column before the sentence.
     """
     if not rows:
         return Html()
@@ -126,7 +127,8 @@ def comparisons(
         )
         for row in rows
     ]
-    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}")
+    level = f"CI: at least 97%, corrected (Holm) {corrected}, {INTERVAL_HINT}"
+    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}. {level}.")
 
 
 def excluded(stored: StoredRun) -> Html:

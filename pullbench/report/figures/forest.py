@@ -191,7 +191,7 @@ def contrast(table: pd.DataFrame) -> Html:
     bounded = rows["low"].notna()
     caption = (
         "Left of 1× the first takes less time than the second. Mark: geometric mean over repetitions"
-        f"{'; line: its 95% interval' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
+        f"{'; line: its interval, corrected as the verdict is' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
         f"for everything else that of a pull. {_significant_contrasts(len(sure), len(rows))}"
     )
     if not bounded.all():
@@ -238,7 +238,7 @@ def ratios(cells: pd.DataFrame) -> Html:
     series = [dict(_RATIO_GROUPS).get(str(verdict), _NOT_SIGNIFICANT) for verdict in shown["verdict"]]
     slower, faster = (int((known["verdict"] == verdict).sum()) for verdict in ("slower", "faster"))
     caption = (
-        f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its 95% interval; band: the "
+        f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its interval, corrected as the verdict is; band: the "
         f"{MARGIN:.0%} within which a difference does not count. {slower} significantly slower and {faster} faster of "
         f"{numbers.count(len(known), 'configuration')}."
     )

@@ -183,7 +183,7 @@ def _comparison(row: Mapping[str, Any]) -> str:
     span = numbers.ratio_range(row["low"], row["high"])
     return (
         f"Through {row['candidate']} the last node takes {numbers.ratio(row['ratio'])} the time without a proxy{within} "
-        f"(95% CI {span})."
+        f"(CI {span})."
     )
 
 

@@ -244,10 +244,10 @@ def _lead(choice: Choice) -> Iterator[str]:
 
 
 def _lead_over(answer: Comparison, second: str) -> Iterator[str]:
-    """How another compares with the best: `The next (concurrency 4): 72.1 images/s, 88% of that (95% CI 82%–95%).`"""
+    """How another compares with the best: `The next (concurrency 4): 72.1 images/s, 88% of that (CI 82%–95%).`"""
     if answer.ratio and answer.low and answer.high:
         share, low, high = map(numbers.percent, (answer.ratio, answer.low, answer.high))
-        yield f"{second}, {share} of that (95% CI {low}–{high})."
+        yield f"{second}, {share} of that (CI {low}–{high})."
 
 
 def reservations(choice: Choice | None) -> list[str]:

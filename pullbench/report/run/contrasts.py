@@ -37,7 +37,7 @@ METRICS = {"concurrency": "wall_per_pull_s"}
 """Concurrency is there to shorten the whole; every other factor is judged by the single pull."""
 COLUMNS = [
     *("factor", "baseline", "candidate", "within", "engine", "metric", "baseline_s", "candidate_s"),
-    *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
+    *("ratio", "low", "high", "confidence", "p", "blocks", "pairs", "verdict"),
 ]
 
 _ORDER = {ComparisonVerdict.FASTER: 1, ComparisonVerdict.SLOWER: -1}
@@ -48,7 +48,8 @@ _Coordinates = tuple[Any, ...]
 def contrasts(stored: StoredRun) -> pd.DataFrame:
     """Every comparison that the run can answer, as COLUMNS; `ratio` is the candidate's time by the baseline's.
 
-    `within` names what is held fixed, `pairs` how many pairs of configurations answer. p is Holm-corrected within one factor.
+    `within` names what is held fixed, `pairs` how many pairs of configurations answer. p and the interval, whose level is
+    `confidence`, are Holm-corrected within one factor: the interval excludes 1 exactly where p is significant.
     `baseline_s` and `candidate_s` are geometric means over repetitions and pairs. No side wins that failed more often, by over
     5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample.
     """
@@ -59,12 +60,12 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
         questions = list(_questions(values, factor, fixed, _order(stored, factor, values)))
         answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
         for question, answer in zip(questions, answers, strict=True):
-            found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
+            found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "confidence", "p", "blocks")}
             flattered = _flattered(stored, question, question.pop("held"), answer.verdict)
             verdict = ComparisonVerdict.INCONCLUSIVE if flattered else answer.verdict
             rows.append(question | found | {"verdict": str(verdict)})
     made = pd.DataFrame(rows, columns=COLUMNS)
-    numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
+    numeric = ["ratio", "low", "high", "confidence", "p", "baseline_s", "candidate_s"]
     return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
 
 

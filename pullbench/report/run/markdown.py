@@ -102,7 +102,7 @@ def comparison_summary(document: Mapping[str, Any]) -> str:
         )
         for cell in cells[:MOST_ROWS]
     ]
-    titles = (*factors, "baseline", "candidate", "ratio", "95% CI", "verdict", "succeeded")
+    titles = (*factors, "baseline", "candidate", "ratio", "CI", "verdict", "succeeded")
     differs = [f"- {entry['kind']}: {escape_markdown(entry['what'])}" for entry in document["differences"]]
     return "\n".join(
         [

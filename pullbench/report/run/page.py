@@ -86,9 +86,9 @@ _NOTES = (
     (
         "Comparisons",
         "Ratios within the same repetition; a difference under 5% counts as none. Faster and slower are statistically "
-        "significant: where there is no difference, at most 3.5% of comparisons report one. p is corrected (Holm) "
-        "for the comparisons of one factor, and for every configuration that the best one was picked from. A side that "
-        "failed more often never wins.",
+        "significant: where there is no difference, at most 3.5% of comparisons report one. p and interval (CI) are corrected "
+        "(Holm) for the comparisons of one factor, and for every configuration that the best one was picked from. So the CI "
+        "excludes 1 exactly where the difference is significant. A side that failed more often never wins.",
     ),
     (
         "Not known",

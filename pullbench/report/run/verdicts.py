@@ -17,7 +17,7 @@ from pullbench.report.run.break_even import break_evens, pays_line
 from pullbench.report.run.claims import only_loopback
 from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
-from pullbench.stats.compare import ComparisonVerdict
+from pullbench.stats.compare import MARGIN, ComparisonVerdict
 from pullbench.stats.summary import MIN_BLOCKS
 
 _MOST_WORDS = 30
@@ -223,11 +223,11 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     if row["factor"] == "concurrency":
         candidate, baseline = f"A trial with {candidate}", f"one with {baseline}"
     within = f" ({row['within']})" if row["within"] else ""
-    span = f"95% CI {numbers.ratio_range(row['low'], row['high'])}"
+    span = f"CI {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
         case ComparisonVerdict.FASTER:
             speed = numbers.significant(1 / row["ratio"])
-            span = f"95% CI {numbers.ratio_range(1 / row['high'], 1 / row['low'])}"
+            span = f"CI {numbers.ratio_range(1 / row['high'], 1 / row['low'])}"
             return f"{candidate} is {speed} times as fast as {baseline}{within}, {span}."
         case ComparisonVerdict.SLOWER:
             return f"{candidate} takes {numbers.significant(row['ratio'])} times as long as {baseline}{within}, {span}."
@@ -238,10 +238,17 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
                 f"{candidate} compared with {baseline}{within}: too few samples, {row['blocks']} of the "
                 f"{MIN_BLOCKS} common repetitions needed."
             )
-    return (
-        f"{candidate} compared with {baseline}{within} is inconclusive: {numbers.ratio(row['ratio'])}, {span}. "
-        "More repetitions narrow the interval."
-    )
+    said = f"{candidate} compared with {baseline}{within} is inconclusive: {numbers.ratio(row['ratio'])}, {span}."
+    return f"{said} {_why_inconclusive(row)}"
+
+
+def _why_inconclusive(row: Mapping[str, Any]) -> str:
+    """Why a comparison has no verdict, and what would give one."""
+    if not numbers.known(row["low"]) or row["low"] <= 1 <= row["high"]:
+        return "More repetitions narrow the interval."
+    if 1 / (1 + MARGIN) <= row["ratio"] <= 1 + MARGIN:
+        return f"The difference may be under {MARGIN:.0%}; more repetitions narrow the interval."
+    return "The faster one failed more often, so its times are no fair sample."
 
 
 def _nothing_measured(stored: StoredRun) -> Headline:
