@@ -14,7 +14,7 @@ is wrong in at most 1.5% of cases, not 5%.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np

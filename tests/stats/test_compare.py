@@ -145,7 +145,7 @@ def test_an_interval_excludes_1_exactly_where_the_difference_is_significant(comp
         for found in compare(pairs):
             assert (found.low > 1 or found.high < 1) == (found.p < SIGNIFICANCE)
             assert 0.97 - 1e-9 <= found.confidence <= 1 - 0.03 / family + 1e-9
-            inside = 1 / 1.05 <= found.low and found.high <= 1.05
+            inside = found.low >= 1 / 1.05 and found.high <= 1.05
             assert inside == (found.verdict is ComparisonVerdict.NO_DIFFERENCE)
             seen.add(found.verdict)
     assert ComparisonVerdict.INCONCLUSIVE in seen and ComparisonVerdict.SLOWER in seen

@@ -9,9 +9,9 @@ from pullbench.report.compare import verdict
 from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.sections import (
+    INTERVAL_HINT,
     MOST_CELLS,
     MOST_OF_A_NAME,
-    INTERVAL_HINT,
     P_HINT,
     PILLS,
     factor_columns,
