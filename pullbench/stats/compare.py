@@ -32,6 +32,11 @@ _NO_SPREAD = 1e-9
 """Log-ratios closer together than this are equal but for rounding."""
 
 
+def matters(ratio: float, margin: float = MARGIN) -> bool:
+    """Whether two times with this ratio differ by more than the margin; of NaN False."""
+    return ratio > 1 + margin or ratio < 1 / (1 + margin)
+
+
 class ComparisonVerdict(StrEnum):
     """What the candidate is compared with the baseline."""
 
@@ -123,24 +128,22 @@ class _Effect:
 
 
 def _family(found: Sequence[_Effect | Comparison], margin: float) -> list[Comparison]:
-    effects = [entry for entry in found if isinstance(entry, _Effect)]
-    factors = iter(_holm_factors([entry.p for entry in effects]))
-    return [_compared(entry, next(factors), margin) if isinstance(entry, _Effect) else entry for entry in found]
+    p_values = iter(_by_steps([entry.p for entry in found if isinstance(entry, _Effect)]))
+    return [_compared(entry, next(p_values), margin) if isinstance(entry, _Effect) else entry for entry in found]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction, in the order given."""
-    return [min(1.0, factor * p) for factor, p in zip(_holm_factors(p_values), p_values, strict=True)]
+    return [min(1.0, corrected) for corrected in _by_steps(p_values)]
 
 
-def _holm_factors(p_values: Sequence[float]) -> list[float]:
-    """What Holm multiplies each p by, in the order given: between 1 and how many there are."""
-    factors, highest = [1.0] * len(p_values), 0.0
+def _by_steps(p_values: Sequence[float]) -> list[float]:
+    """The same, also above 1."""
+    corrected, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        steps = len(p_values) - rank
-        highest = max(highest, steps * p_values[index])
-        factors[index] = highest / p_values[index] if p_values[index] > 0 else steps
-    return factors
+        highest = max(highest, (len(p_values) - rank) * p_values[index])
+        corrected[index] = highest
+    return corrected
 
 
 def _paired(baseline: Blocks, candidate: Blocks) -> _Effect | Comparison:
@@ -197,14 +200,15 @@ def _too_few(change: float | None, blocks: int) -> Comparison:
     )
 
 
-def _compared(effect: _Effect, factor: float, margin: float) -> Comparison:
-    """An effect as one of its family, whose p Holm multiplies by `factor`."""
+def _compared(effect: _Effect, corrected_p: float, margin: float) -> Comparison:
+    """An effect as one of its family; the correction of its p is that of its interval, too."""
     from scipy.special import stdtrit
 
-    tail = SIGNIFICANCE / factor / 2
+    # A p that is too small for a float needs no interval that is exact.
+    tail = SIGNIFICANCE / 2 * (effect.p / corrected_p if corrected_p > 0 else 1.0)
     half = -float(stdtrit(effect.freedom, tail)) * effect.error
     ratio, low, high = (math.exp(effect.change + way * half) for way in (0, -1, 1))
-    p = min(1.0, factor * effect.p)
+    p = min(1.0, corrected_p)
     verdict = _verdict(ratio, low, high, p, margin)
     # The sign test, which takes over where there is no spread, has no interval for so few repetitions.
     known = half > _NO_SPREAD or verdict is not ComparisonVerdict.INCONCLUSIVE
@@ -230,9 +234,8 @@ def _p_of_no_change(ratios: list[float]) -> float:
 
 
 def _verdict(ratio: float, low: float, high: float, p: float, margin: float) -> ComparisonVerdict:
-    least, most = 1 / (1 + margin), 1 + margin
-    if least <= low and high <= most:
+    if not (matters(low, margin) or matters(high, margin)):
         return ComparisonVerdict.NO_DIFFERENCE
-    if p < SIGNIFICANCE and not least <= ratio <= most:
+    if p < SIGNIFICANCE and matters(ratio, margin):
         return ComparisonVerdict.FASTER if ratio < 1 else ComparisonVerdict.SLOWER
     return ComparisonVerdict.INCONCLUSIVE

@@ -16,6 +16,7 @@ from pullbench.stats.compare import (
     compare_paired,
     compare_unpaired,
     holm,
+    matters,
     more_repetitions,
 )
 
@@ -253,3 +254,10 @@ def test_more_spread_needs_more_repetitions_and_a_verdict_needs_none() -> None:
 
 def test_no_number_of_repetitions_is_given_for_an_effect_just_inside_the_margin() -> None:
     assert more_repetitions(repeated(math.log1p(0.049), 0.15, 4)) is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "does"), [(0.99, False), (1.049, False), (0.953, False), (1.06, True), (0.95, True), (math.nan, False)]
+)
+def test_a_ratio_within_the_margin_does_not_matter(ratio: float, does: bool) -> None:
+    assert matters(ratio) is does

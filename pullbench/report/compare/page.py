@@ -121,7 +121,7 @@ class ComparisonPage:
             Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
             Column(title="Baseline", number=True, hint="median pull: geometric mean of the repetitions' medians"),
             Column(title="Candidate", number=True),
-            Column(title="CI", number=True, hint=f"Welch's, {INTERVAL_HINT}"),
+            Column(title="CI", number=True, hint=f"Welch's; {INTERVAL_HINT}"),
             Column(title="p", number=True, hint=f"{P_HINT}; corrected (Holm) for the number of comparisons"),
             Column(title="Succeeded", number=True, hint="baseline → candidate"),
             Column(

@@ -62,7 +62,7 @@ PILLS = {
     "skip": ("open", "skipped"),
 }
 P_HINT = "how often runs without a difference show one this large"
-INTERVAL_HINT = "at the level of the verdict: it excludes 1× exactly where p is below 0.03"
+INTERVAL_HINT = "97% or more, corrected as p is: it excludes 1× exactly where p is below 0.03"
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""
@@ -127,8 +127,7 @@ def comparisons(
         )
         for row in rows
     ]
-    level = f"CI: at least 97%, corrected (Holm) {corrected}, {INTERVAL_HINT}"
-    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}. {level}.")
+    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}. CI: {INTERVAL_HINT}.")
 
 
 def excluded(stored: StoredRun) -> Html:

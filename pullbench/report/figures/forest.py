@@ -16,7 +16,7 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GOOD, GRID, INK, MUTED, PAPER, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.stats.compare import MARGIN
+from pullbench.stats.compare import MARGIN, matters
 
 _AT_LEAST = (0.8, 1.25)
 
@@ -96,9 +96,10 @@ def overview(table: pd.DataFrame) -> Html:
     names = [label(row, factors)[:_LONGEST_NAME] for row in records(rows)]
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
+    times = last["median_s"] / first["median_s"]
     caption = (
         f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
-        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Filled mark: p50 with its 95% interval."
+        f"{names[-1]}{f', {numbers.ratio(times)}' if matters(times) else ''}. Filled mark: p50 with its 95% interval."
     )
     if (rows["concurrency"] > 1).any():
         caption += " Empty mark: seconds per image with all workers together, 1 / (images/s)."

@@ -17,7 +17,7 @@ from pullbench.report.run.break_even import break_evens, pays_line
 from pullbench.report.run.claims import only_loopback
 from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
-from pullbench.stats.compare import MARGIN, ComparisonVerdict
+from pullbench.stats.compare import MARGIN, ComparisonVerdict, matters
 from pullbench.stats.summary import MIN_BLOCKS
 
 _MOST_WORDS = 30
@@ -246,7 +246,7 @@ def _why_inconclusive(row: Mapping[str, Any]) -> str:
     """Why a comparison has no verdict, and what would give one."""
     if not numbers.known(row["low"]) or row["low"] <= 1 <= row["high"]:
         return "More repetitions narrow the interval."
-    if 1 / (1 + MARGIN) <= row["ratio"] <= 1 + MARGIN:
+    if not matters(row["ratio"]):
         return f"The difference may be under {MARGIN:.0%}; more repetitions narrow the interval."
     return "The faster one failed more often, so its times are no fair sample."
 
