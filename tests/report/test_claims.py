@@ -197,10 +197,10 @@ def test_registries_of_one_region_are_no_evidence_about_regions(full: StoredRun)
         ([], False),
     ],
 )
-def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(
+def test_a_lab_on_loopback_links_to_what_it_cannot_show(
     full: StoredRun, differences: pd.DataFrame, urls: list[str], lab: bool
 ) -> None:
     spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
     stored = dataclasses.replace(full, spec=spec)
     made = guide.claimed(claims(differences, full), stored)
-    assert ("about real regions" in made) == lab
+    assert ('href="#what-this-run-cannot-show"' in made) == lab

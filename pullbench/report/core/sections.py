@@ -69,6 +69,13 @@ _REMEDY_SHOWN = 1_000
 _EVIDENCE_SHOWN = 4_000
 _ALIKE_SHOWN = 3
 MOST_CELLS = 400
+UNKNOWN = "What this run cannot show"
+"""The title of the section that lists what is not known."""
+
+
+def unknown_link() -> Html:
+    """A link to that section."""
+    return tag("a", UNKNOWN, href="#what-this-run-cannot-show")
 
 
 def factor_columns(factors: Sequence[str]) -> list[Column]:

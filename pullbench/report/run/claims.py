@@ -11,7 +11,7 @@ import pandas as pd
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import LIMITED_FROM
-from pullbench.report.core.sections import pill
+from pullbench.report.core.sections import pill, unknown_link
 from pullbench.report.core.slo_words import pulls_needed
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
@@ -220,7 +220,7 @@ def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
-    """Each rule with what was measured, whether it is true here, and which run would decide; a lab says that it is one."""
+    """Each rule with what was measured, whether it is true here, and which run would decide; of a lab with a link."""
     columns = [
         Column(title="Rule of thumb", prose=True),
         Column(title="Where"),
@@ -243,6 +243,6 @@ def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
         "whole interval is within it, and not true where the interval is outside. Fewer than "
         f"{_ENOUGH} decide nothing, and nor do client-limited configurations."
     )
-    if only_loopback(stored):
-        said += " All registries of this run are on the client's own machine. This says nothing about real regions."
-    return join([table(columns, rows, caption="Rules of thumb compared with this run"), paragraph(said, kind="note")])
+    of_a_lab = [" This run is of a lab: see ", unknown_link(), "."] if only_loopback(stored) else []
+    made = table(columns, rows, caption="Rules of thumb compared with this run")
+    return join([made, paragraph(said, *of_a_lab, kind="note")])

@@ -15,6 +15,7 @@ from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.best import Choice, best, best_title, choose, reservations
 from pullbench.report.run.break_even import break_evens, pays_line
 from pullbench.report.run.claims import only_loopback
+from pullbench.report.run.images import images_scope
 from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
 from pullbench.stats.compare import MARGIN, ComparisonVerdict, matters
@@ -62,6 +63,8 @@ class Summary:
     slo: tuple[str, ...]
     notes: tuple[str, ...]
     """What limits the above, each with what to do."""
+    limits: tuple[str, ...] = ()
+    """Those of `notes` that are no failures, an entry each."""
     choice: Choice | None = None
     """What `best` is about; None where no configuration can be chosen."""
     phases: tuple[PullPhases, ...] = ()
@@ -87,27 +90,35 @@ def summary(
         found = (
             _nothing_measured(stored) if cells.empty or not cells["pulls"].sum() else _every_pull_failed(stored, cells)
         )
-        return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=tuple(_incomplete(stored)))
+        missing = tuple(_incomplete(stored))
+        return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=missing, limits=missing)
     of_nodes = stored.run.kind == "fleet"
     nodes = [f"{clause}." for clause in fleet_times.summary(fleet_times.cells(stored))] if of_nodes else []
     chosen = choose(stored, cells)
-    notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(chosen)]
+    incomplete, reserved, excluded = _incomplete(stored), reservations(chosen), _excluded(stored)
+    limited = limit_notices(records(cells), stored.environment)
+    here = ["The registry is on this machine too."] if limited and only_loopback(stored) else []
     known = () if of_nodes else pull_phases(stored, cells) if phases is None else phases
     return Summary(
         cause=tuple(cause(known)),
         best=tuple(nodes if of_nodes else best(stored, cells, chosen)),
         mirror=()
         if of_nodes
-        else pays_line(break_evens(stored) if paid is None else paid, None if chosen is None else chosen.cell),
+        else pays_line(
+            break_evens(stored) if paid is None else paid,
+            None if chosen is None else chosen.cell,
+            images_scope(known[0].images) if known else "",
+        ),
         choice=chosen,
         phases=tuple(known),
         slo=_slo(scores).clauses,
-        notes=(*notes, *_limits(stored, cells), *_excluded(stored)),
+        notes=(*incomplete, *_failures(stored, cells), *reserved, *limited, *here, *excluded),
+        limits=(*incomplete, *reserved, *limited, *excluded),
     )
 
 
 def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said: Summary | None = None) -> Headline:
-    """Where the time goes, which configuration is best, and whether the SLOs are met: three sentences or so.
+    """Where the time goes, which configuration is best, whether a mirror pays, and whether the SLOs are met: a few sentences.
 
     A run that lacks trials says so, whatever its status. `said` is its `summary`, where that is known already.
     """
@@ -121,7 +132,7 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said:
         Headline(
             status=judged.status,
             title=title,
-            clauses=(*said.cause[:1], *_best_clause(stored, said), *said.slo[:1]),
+            clauses=(*said.cause[:1], *_best_clause(stored, said), *said.mirror[:1], *said.slo[:1]),
         ),
         stored,
     )
@@ -194,12 +205,6 @@ def _failures(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
 def as_sentences(remedy: str) -> list[str]:
     """A remedy, whose parts are separated by semicolons, as sentences."""
     return [f"{part[:1].upper()}{part[1:]}." for part in remedy.rstrip(".").split("; ") if part]
-
-
-def _limits(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
-    """The client-limited configurations; a registry on the same machine takes its share of the cores."""
-    notices = limit_notices(records(cells), stored.environment)
-    return [*notices, "The registry is on this machine too."] if notices and only_loopback(stored) else notices
 
 
 def _excluded(stored: StoredRun) -> list[str]:
@@ -298,7 +303,7 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     if missed:
         counted = f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed"
         found = [
-            f"{_name(row, several=several)} {measured_text(row)}{over_all(row['settings'])} "
+            f"{_name(row, several=several)} {measured_text(row)}{over_all(row)} "
             f"(target {target_text(row['name'], row['target'])})"
             for row in missed
         ]
@@ -317,7 +322,7 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     every = (
         f"All {of} are met"
         if met > 1
-        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}{over_all(rows[0]['settings'])}"
+        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}{over_all(rows[0])}"
     )
     return "met", "Ready: every SLO met", [f"{every}."]
 
