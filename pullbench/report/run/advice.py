@@ -7,6 +7,7 @@ import pandas as pd
 
 from pullbench.model.factor_words import factor_text
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import LIMIT_KINDS, other_load
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.best import Choice, said_of_a_tie
 from pullbench.report.run.concurrency import Curve, curve_of, curve_says, undecided
@@ -50,6 +51,7 @@ def advice(
         *_phase(phases),
         *_concurrency(choice, curves),
         *_cache(paid),
+        *_idle(stored, warnings),
         *_again(warnings),
     ]
     return [replace(entry, why=f"{entry.why.rstrip('.')}.") for entry in found]
@@ -92,7 +94,7 @@ def _phase(phases: Sequence[PullPhases]) -> Iterator[Advice]:
         main = found.main
         if main is None or main.share < LARGE or not found.unpacks:
             continue
-        share, took = f"{main.share:.0%}", numbers.seconds(found.median_s)
+        share, took = f"{main.share:.0%}{found.from_some(main)}", numbers.seconds(found.median_s)
         if main.name == "extract":
             rest = numbers.seconds((1 - round(main.share, 2)) * found.median_s)
             yield Advice(
@@ -148,6 +150,16 @@ def _cache(paid: pd.DataFrame) -> Iterator[Advice]:
             varying = tables.varying(mine)
             where = f"with {tables.label(longest, varying)} it " if varying else "it "
             yield Advice(what=longest["what"].format(proxy), why=f"{where}{longest['says']}")
+
+
+def _idle(stored: StoredRun, warnings: pd.DataFrame) -> Iterator[Advice]:
+    """Where this machine was the bottleneck, and other processes had a part in that."""
+    load = other_load(stored.environment)
+    if load and warnings["kind"].isin(LIMIT_KINDS).any():
+        yield Advice(
+            what="Repeat on an idle node",
+            why=f"this machine was the bottleneck, also with other processes ({load})",
+        )
 
 
 def _again(warnings: pd.DataFrame) -> Iterator[Advice]:

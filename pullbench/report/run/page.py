@@ -394,6 +394,9 @@ def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
     if row["found_cached"]:
         words = f"{row['found_cached']} not cold"
         notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the local store"))
+    if 0 < row["phases_pulls"] < row["succeeded"]:
+        words = f"shares from {row['phases_pulls']} of {numbers.count(int(row['succeeded']), 'pull')}"
+        notes.append(tag("span", words, class_="pill open", title="the other pulls report no phases"))
     if row["proxy_other"]:
         words = f"mirror not {row['proxy_cache']} in {numbers.count(row['proxy_other'], 'trial')}"
         title = "trials whose mirror was in another state than the label says: by its upstream's counters, its headers, or a probe"
