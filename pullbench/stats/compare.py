@@ -9,7 +9,7 @@ interval and verdict never contradict each other.
 Sources: Student's and Welch's tests (Welch, Biometrika 34, 1947); Holm (Scandinavian Journal of Statistics 6, 1979), and
 intervals by his steps (Serlin, J. Experimental Education 61, 1993); equivalence by an interval inside a margin (Schuirmann,
 J. Pharmacokinetics and Biopharmaceutics 15, 1987), here with an interval of at least 97% where his takes 90%: `no_difference`
-is wrong in at most 1.5% of cases, not 5%.
+is wrong in about 1.5% of cases, not 5%.
 """
 
 import math

@@ -122,3 +122,20 @@ def test_a_run_with_a_mirror_has_a_line_on_it_and_a_block_of_eleven_lines(stored
 def test_the_state_of_a_mirrors_cache_is_no_choice(stored: StoredRun) -> None:
     chosen = contenders(stored, tables.cells(stored.pulls, stored.trials))
     assert sorted(zip(chosen["proxy"], chosen["proxy_cache"], strict=True)) == [("cache", "warm"), ("direct", "any")]
+    document = document_of(stored)
+    assert any("one route" in note for note in document["summary"]["notes"])
+    assert not any("one route" in note for note in document_of(without(stored, "warm"))["summary"]["notes"])
+
+
+def without(stored: StoredRun, state: str) -> StoredRun:
+    return dataclasses.replace(
+        stored,
+        pulls=stored.pulls[stored.pulls["proxy_cache"] != state],
+        trials=stored.trials[stored.trials["proxy_cache"] != state],
+    )
+
+
+def test_the_verdict_of_a_page_says_whether_the_mirror_pays_and_for_which_images(stored: StoredRun) -> None:
+    document = document_of(stored)
+    (said,) = document["summary"]["mirror"]
+    assert said in document["headline"]["clauses"] and "4 images of 47.5 MB" in said

@@ -263,6 +263,16 @@ def reservations(choice: Choice | None) -> list[str]:
     ]
 
 
+def one_route(cells: pd.DataFrame) -> list[str]:
+    """Of each mirror that was measured warm and with `any` cache: that both are one route, so that only warm can be the best."""
+    states = cells.groupby("proxy", sort=False)["proxy_cache"].agg(set)
+    both = [str(proxy) for proxy, seen in states.items() if {"any", "warm"} <= seen]
+    return [
+        f"{proxy} with a warm and with any mirror cache is one route: only the warm one can be the best."
+        for proxy in both
+    ]
+
+
 def _of_the_best(cell: Mapping[str, Any]) -> Iterator[str]:
     if not numbers.known(cell["wall_per_pull_low_s"]):
         verb = "gives" if cell["blocks"] == 1 else "give"

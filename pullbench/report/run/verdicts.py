@@ -12,7 +12,7 @@ from pullbench.report.core.client_limit import limit_notices
 from pullbench.report.core.slo_words import measured_text, over_all, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
-from pullbench.report.run.best import Choice, best, best_title, choose, reservations
+from pullbench.report.run.best import Choice, best, best_title, choose, one_route, reservations
 from pullbench.report.run.break_even import break_evens, pays_line
 from pullbench.report.run.claims import only_loopback
 from pullbench.report.run.images import images_scope
@@ -95,7 +95,8 @@ def summary(
     of_nodes = stored.run.kind == "fleet"
     nodes = [f"{clause}." for clause in fleet_times.summary(fleet_times.cells(stored))] if of_nodes else []
     chosen = choose(stored, cells)
-    incomplete, reserved, excluded = _incomplete(stored), reservations(chosen), _excluded(stored)
+    incomplete, excluded = _incomplete(stored), excluded_notes(stored.planned_out)
+    reserved = [*reservations(chosen), *one_route(cells)]
     limited = limit_notices(records(cells), stored.environment)
     here = ["The registry is on this machine too."] if limited and only_loopback(stored) else []
     known = () if of_nodes else pull_phases(stored, cells) if phases is None else phases
@@ -207,10 +208,10 @@ def as_sentences(remedy: str) -> list[str]:
     return [f"{part[:1].upper()}{part[1:]}." for part in remedy.rstrip(".").split("; ") if part]
 
 
-def _excluded(stored: StoredRun) -> list[str]:
+def excluded_notes(planned_out: Sequence[Mapping[str, Any]]) -> list[str]:
     """The configurations that could not be measured, with the most frequent reason."""
     reasons: dict[str, int] = {}
-    for entry in stored.planned_out:
+    for entry in planned_out:
         reasons[str(entry["reason"])] = reasons.get(str(entry["reason"]), 0) + 1
     if not reasons:
         return []
