@@ -49,7 +49,7 @@ def advice(
         *_checks(stored.checks),
         *_failures(stored),
         *_phase(phases),
-        *_concurrency(choice, curves),
+        *_concurrency(stored, choice, curves),
         *_cache(paid),
         *_idle(stored, warnings),
         *_again(warnings),
@@ -125,7 +125,7 @@ def _layers(found: PullPhases) -> str:
     return f"{where} A smaller layer, zstd (Docker 23 or newer),"
 
 
-def _concurrency(choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Advice]:
+def _concurrency(stored: StoredRun, choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Advice]:
     """Which concurrency is enough where the verdict's configuration is; how sure that is, the verdict says."""
     curve = None if choice is None else curve_of(curves, choice.cell)
     if choice is None or curve is None:
@@ -135,7 +135,7 @@ def _concurrency(choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Adv
         place = ", ".join(filter(None, (factor_text(name, choice.cell[name]) for name in named)))
         agrees = curve.scaling.recommended == choice.cell["concurrency"]
         what = f"Use concurrency {choice.cell['concurrency']}"
-        why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(choice)
+        why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(stored, choice)
         yield Advice(what=f"{what} ({place})" if place else what, why=why)
 
 
