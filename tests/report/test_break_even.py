@@ -138,4 +138,4 @@ def without(stored: StoredRun, state: str) -> StoredRun:
 def test_the_verdict_of_a_page_says_whether_the_mirror_pays_and_for_which_images(stored: StoredRun) -> None:
     document = document_of(stored)
     (said,) = document["summary"]["mirror"]
-    assert said in document["headline"]["clauses"] and "4 images of 47.5 MB" in said
+    assert f"Mirror: {said}" in document["headline"]["clauses"] and "4 images of 47.5 MB" in said

@@ -134,7 +134,8 @@ def comparisons(
         )
         for row in rows
     ]
-    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}. CI: {INTERVAL_HINT}.")
+    shown = table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}")
+    return join([shown, paragraph(f"CI: {INTERVAL_HINT}.", kind="note")])
 
 
 def excluded(stored: StoredRun) -> Html:

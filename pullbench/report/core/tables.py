@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pullbench.errors import ErrorCode
-from pullbench.model.factor_words import factor_text
+from pullbench.model.factor_words import factor_text, factor_title
 from pullbench.model.plan import FACTORS
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import NO_ROUTE, remedy
@@ -259,9 +259,18 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def label(row: Mapping[str, Any], factors: list[str]) -> str:
-    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`; a mirror cache of `any` is left out."""
-    words = [str(row[name]) if name == "proxy" else factor_text(name, row[name]) for name in factors]
+    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`.
+
+    A route without a proxy has no mirror cache to name.
+    """
+    words = [_word(row, name) for name in factors]
     return " · ".join(filter(None, words)) or " · ".join(str(row[name]) for name in factors)
+
+
+def _word(row: Mapping[str, Any], name: str) -> str:
+    if name == "proxy_cache" and row[name] == "any" and row["proxy"] != DIRECT:
+        return f"any {factor_title(name)}"
+    return str(row[name]) if name == "proxy" else factor_text(name, row[name])
 
 
 def configuration(

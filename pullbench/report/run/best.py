@@ -269,7 +269,7 @@ def one_route(cells: pd.DataFrame) -> list[str]:
     states = cells.groupby("proxy", sort=False)["proxy_cache"].agg(set)
     both = [str(proxy) for proxy, seen in states.items() if {"any", "warm"} <= seen]
     return [
-        f"{proxy} with a warm and with any mirror cache is one route: only the warm one can be the best."
+        f"Through {proxy}, a warm and any mirror cache are one route: only the warm one can be the best."
         for proxy in both
     ]
 

@@ -52,7 +52,8 @@ def _percentiles(cells: pd.DataFrame) -> Iterator[str]:
         if lacking:
             have = "has" if lacking == 1 else "have"
             of = numbers.count(len(cells), "configuration")
-            yield f"{lacking} of {of} {have} no p{q}: it needs {values_needed(q)} pulls of a configuration."
+            some = f"{lacking} of {of} {have} no" if lacking < len(cells) else "No configuration has a"
+            yield f"{some} p{q}: it needs {values_needed(q)} pulls of a configuration."
             return
 
 

@@ -133,7 +133,12 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said:
         Headline(
             status=judged.status,
             title=title,
-            clauses=(*said.cause[:1], *_best_clause(stored, said), *said.mirror[:1], *said.slo[:1]),
+            clauses=(
+                *said.cause[:1],
+                *_best_clause(stored, said),
+                *(f"Mirror: {pays}" for pays in said.mirror[:1]),
+                *said.slo[:1],
+            ),
         ),
         stored,
     )
