@@ -57,6 +57,8 @@ class Comparison:
     high: float | None
     confidence: float | None
     """97% for one comparison, more for one of several (Holm): the interval excludes 1 exactly where p is below 3%."""
+    error: float | None
+    """The standard error of the ratio's logarithm."""
     p: float | None
     """How often runs without a difference show one this large; corrected (Holm) over the comparisons made together."""
     blocks: int
@@ -94,18 +96,13 @@ def more_repetitions(found: Comparison, margin: float = MARGIN) -> int | None:
     Enough for a corrected p below 3% where the effect is beyond the margin, else for an interval inside the margin. None
     where the comparison is not inconclusive, and where it needs more than 1,000 repetitions.
     """
-    if found.verdict is not ComparisonVerdict.INCONCLUSIVE or not (
-        found.ratio and found.low and found.high and found.confidence
-    ):
+    if found.verdict is not ComparisonVerdict.INCONCLUSIVE or not (found.ratio and found.error and found.confidence):
         return None
     from scipy.special import stdtr, stdtrit
 
     effect, blocks = abs(math.log(found.ratio)), found.blocks
-    error = math.log(found.high / found.low) / 2 / float(stdtrit(blocks - 1, 0.5 + found.confidence / 2))
-    if error <= _NO_SPREAD:
-        return None
     counts = np.arange(blocks + 1, _MOST_BLOCKS + 1)
-    errors = error * np.sqrt(blocks / counts)
+    errors = found.error * np.sqrt(blocks / counts)
     if effect > math.log1p(margin):
         # Holm divided the level by this factor: more repetitions have to make up for that as well.
         family = SIGNIFICANCE / (1 - found.confidence)
@@ -194,6 +191,7 @@ def _too_few(change: float | None, blocks: int) -> Comparison:
         low=None,
         high=None,
         confidence=None,
+        error=None,
         p=None,
         blocks=blocks,
         verdict=ComparisonVerdict.TOO_FEW_SAMPLES,
@@ -217,6 +215,7 @@ def _compared(effect: _Effect, corrected_p: float, margin: float) -> Comparison:
         low=low if known else None,
         high=high if known else None,
         confidence=1 - 2 * tail if known else None,
+        error=effect.error if known else None,
         p=p,
         blocks=effect.blocks,
         verdict=verdict,
