@@ -14,7 +14,7 @@ from pullbench.app.failure_streak import StreakMeter
 from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
-from pullbench.model.plan import FACTORS, Cell, Plan, Trial
+from pullbench.model.plan import FACTORS, Cell, Plan, Trial, group_reasons
 from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import count, format_bytes, printable
 from pullbench.report.compare.verdict import headline
@@ -54,8 +54,8 @@ class FlowProgress(Progress):
         )
         configurations = count(len(plan.cells), "configuration")
         get_run_logger().info("Run %s of '%s': %s, %s, %s.", run.run_id, run.name, configurations, trials, size)
-        for entry in plan.planned_out:
-            get_run_logger().info("Excluded: %s (%s).", entry.cell, entry.reason)
+        for reason, cells in group_reasons(plan.planned_out).items():
+            get_run_logger().info("Excluded: %s (%s).", count(cells, "configuration"), reason)
         self._artifacts.begin(run.name, self._total)
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:

@@ -24,11 +24,15 @@ class ProjectTarget:
 
 
 def fill(spec: str, target: ProjectTarget) -> str:
-    """A ready spec's text with the target in its first registry and its images; all else stays, comments too."""
+    """A ready spec's text with the target in its first registry and its images; all else stays, comments too.
+
+    The registry's region is not known, so it has none.
+    """
     images = "".join(f"  - {_scalar(image)}\n" for image in target.images)
     for place, text in (
         (r"^# Change the URL and the images first.*\n", ""),
         (r"(?<=^    url: ).*$", _scalar(target.url)),
+        (r"^    region: .*$", "    # region: eu-west             # a label for the report"),
         (r"(?<=^    credentials: ).*$", target.credentials),
         (r"^images:.*\n(?:  - .*\n)+", f"images:\n{images}"),
     ):

@@ -19,11 +19,12 @@ from pullbench.engines.wire.record import server_text
 from pullbench.errors import ErrorCode, IncompleteError, PullbenchError, RegistryError
 from pullbench.model.cache_evidence import Sighting, found_by_headers, found_by_probe, found_by_upstream
 from pullbench.model.capability import CAPABILITIES
+from pullbench.model.cold_cache import ColdCache
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Trial, push_route
 from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
 from pullbench.model.route import Route
-from pullbench.model.spec import ColdCache, EngineEntry, Spec
+from pullbench.model.spec import EngineEntry, Spec
 from pullbench.model.text import clean
 from pullbench.registry.answer import Answer
 from pullbench.registry.client import RegistryClient

@@ -14,7 +14,7 @@ from pullbench.app.progress import Everyone, Outcome, Progress, watching
 from pullbench.app.run import Prepared, RunRequest, conduct, loaded_spec, preparing, refuse_secrets
 from pullbench.app.steps import DirectSteps
 from pullbench.cli.terminal import interruption
-from pullbench.cli.terminal.console import print_verdict, stdout_console
+from pullbench.cli.terminal.console import print_verdict, stdout_console, without_excluded
 from pullbench.cli.terminal.progress import ShellProgress, StressProgress
 from pullbench.cli.terminal.safe_text import literal, print_notice
 from pullbench.cli.terminal.tables import result_table
@@ -173,10 +173,11 @@ class _Verdict(Progress):
         self.run_id = run_id
         self.outcome: Outcome | None = None
         self.shown = self.complete = self.has_findings = False
-        self._as_json = as_json
+        self._as_json, self._excluded_shown = as_json, False
 
-    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:  # noqa: ARG002
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self.run_id = run.run_id
+        self._excluded_shown = bool(plan.planned_out) and done < len(plan.trials)
 
     def checked(self, findings: Sequence[Finding]) -> None:
         self.has_findings = bool(findings)
@@ -190,7 +191,7 @@ class _Verdict(Progress):
         if (table := result_table(dict(document))) is not None:
             stdout.print(table)
             stdout.print()
-        print_verdict(stdout, dict(document))
+        print_verdict(stdout, without_excluded(dict(document)) if self._excluded_shown else dict(document))
         stdout.print(literal(f"run {document['run_id']}: {message}"))
 
     def concluded(self, outcome: Outcome, /) -> None:

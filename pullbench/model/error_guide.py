@@ -195,6 +195,7 @@ GUIDES: dict[ErrorCode, ErrorGuide] = {
             "a captive portal or a web filter",
             "a reverse proxy that answers with a page of its own",
             "a broken manifest in the registry",
+            "a cache or a file server that sends a manifest with another Content-Type than its own",
         ),
         comes_from=(_REGISTRY, _TOKEN, _REDIRECT, _FRONT, _BETWEEN),
     ),

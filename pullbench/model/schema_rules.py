@@ -37,7 +37,7 @@ LOAD_RULES: dict[str, Any] = {
 }
 COLD_RULES: dict[str, Any] = {
     "oneOf": [
-        {"required": ["push"], "properties": {"push": {"type": "string"}}},
+        {"required": ["push"], "properties": {"push": {"type": "string"}, "timeout_s": False}},
         {"required": ["reset"], "properties": {"reset": {"type": "array"}}},
     ]
 }

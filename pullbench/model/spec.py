@@ -22,9 +22,9 @@ from pullbench.model.capability import (
     ProxyKind,
     engines_to_judge,
 )
+from pullbench.model.cold_cache import RESET_S, ColdCache
 from pullbench.model.route import DIRECT
 from pullbench.model.schema_rules import (
-    COLD_RULES,
     LOAD_RULES,
     PROXY_RULES,
     UNIQUE,
@@ -47,7 +47,6 @@ from pullbench.model.spec_fields import (
     PlatformText,
     Prefix,
     ProductName,
-    RepositoryText,
     SizeBytes,
     Strict,
     Url,
@@ -152,39 +151,6 @@ def _option_defaults() -> dict[str, dict[str, Any]]:
         default = EngineEntry.model_fields[option].get_default(call_default_factory=True)
         found.setdefault(kind, {})[option] = default
     return found
-
-
-_RESET_S = 60.0
-
-
-class ColdCache(Strict):
-    """How to make a mirror cold before a trial: images that it has never had, or a command that empties it."""
-
-    model_config = ConfigDict(json_schema_extra=COLD_RULES)
-
-    push: RepositoryText | None = None
-    """A repository at the mirror's upstream that a run may push to, such as pullbench/cold. Before each cold trial, it pushes
-    new synthetic images with layers of the same number and sizes as the images of the spec. It deletes them afterwards if
-    the registry allows that, and reports what it left."""
-    credentials: Credentials | None = None
-    """The source of credentials that may push there. Default: that of the upstream."""
-    reset: list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, min_length=1)
-    """A command and its arguments that empty the mirror, run without a shell before each cold trial. Exit code 0 means done.
-    A program with a slash in its name is relative to the spec."""
-    timeout_s: float = Field(default=_RESET_S, gt=0, le=3600)
-    """How long `reset` may take, in seconds."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.push is None) == (self.reset is None):
-            raise ValueError(
-                "give either `push: REPOSITORY` (synthetic images, pushed upstream) or `reset: [COMMAND, ARGUMENT]`"
-            )
-        if self.push is None and self.credentials is not None:
-            raise ValueError("`credentials` are for `push`")
-        if self.reset is None and self.timeout_s != _RESET_S:  # a stored spec has every default written out
-            raise ValueError("`timeout_s` is for `reset`")
-        return self
 
 
 class ProxyEntry(Strict):
@@ -551,6 +517,8 @@ class Spec(Strict):
         for proxy in measured["proxies"]:
             if proxy["namespace"] is None:  # specs from before this key keep their hash
                 del proxy["namespace"]
+            if proxy["cold"] is not None:
+                proxy["cold"].setdefault("timeout_s", RESET_S)  # it was written out where nothing resets, too
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -40,6 +40,7 @@ def test_every_ready_spec_takes_a_registry_and_images_and_keeps_the_rest(path: P
     assert (first["url"], first["credentials"]) == (TARGET.url, "anonymous")
     assert "Change the URL and the images" in ready and "Change the URL and the images" not in text
     before["registries"][0] |= {"url": TARGET.url, "credentials": "anonymous"}
+    assert before["registries"][0].pop("region", None) and "region" not in first, "nobody named it"
     assert after == before | {"images": after["images"]}
 
 

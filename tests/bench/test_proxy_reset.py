@@ -7,7 +7,7 @@ import pytest
 from pullbench.bench.proxy_cache import reset_proxy
 from pullbench.engines.base import SystemClock
 from pullbench.errors import IncompleteError
-from pullbench.model.spec import ColdCache
+from pullbench.model.cold_cache import ColdCache
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "CACHE_TOKEN": "swordfish"}
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pullbench.cli import publish, runs
-from pullbench.cli.terminal.console import print_stopping_findings, print_verdict
+from pullbench.cli.terminal.console import print_stopping_findings, print_verdict, without_excluded
 from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.cli.terminal.tables import cells_table, slo_table
 from pullbench.model.finding import Finding, Status
@@ -18,6 +18,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import limit_notices, limit_short
 from pullbench.report.run.documents import run_document
+from pullbench.report.run.verdicts import excluded_notes
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
 
@@ -152,6 +153,16 @@ def test_the_headline_is_one_line_where_there_is_no_terminal(document: dict[str,
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line.split()[0] for line in lines] == ["TIME", "BEST", "SLO", "NOTES"]
     assert all(sentence in lines[1] for sentence in document["summary"]["best"])
+
+
+def test_what_was_excluded_is_in_no_note_where_the_start_of_the_run_has_printed_it(document: dict[str, Any]) -> None:
+    assert document["planned_out"] and "excluded" in verdict(document)
+    less = without_excluded(document)
+    assert "excluded" not in verdict(less)
+    assert [note for note in document["summary"]["notes"] if note not in less["summary"]["notes"]] == excluded_notes(
+        document["planned_out"]
+    )
+    assert without_excluded(less) == less
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

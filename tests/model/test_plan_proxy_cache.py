@@ -118,6 +118,7 @@ def read(cold: object, **proxy: object) -> Spec:
         ({"reset": "rm -rf x"}, "proxies[0].cold.reset: a list is expected: [rm -rf x]"),
         ({"reset": ["a"], "credentials": "docker"}, "`credentials` are for `push`"),
         ({"push": "a", "timeout_s": 5}, "`timeout_s` is for `reset`"),
+        ({"push": "a", "timeout_s": 60}, "`timeout_s` is for `reset`"),
     ],
 )
 def test_a_mistake_in_how_a_mirror_becomes_cold_is_named(cold: object, said: str) -> None:

@@ -341,8 +341,18 @@ def test_the_redacted_spec_keeps_no_value_of_a_header() -> None:
 
 @pytest.mark.parametrize("cold", [{"push": "pullbench/cold"}, {"reset": ["true"]}, {"reset": ["true"], "timeout_s": 5}])
 def test_a_stored_spec_is_read_again_whatever_makes_its_mirror_cold(cold: dict[str, Any]) -> None:
-    """It has every default written out."""
+    """It has every default written out that is not refused."""
     mirror = {"name": "cache", "kind": "mirror", "upstream": "eu", "url": "http://127.0.0.1:5001", "cold": cold}
     registries = [{"name": "eu", "url": "http://127.0.0.1:5000"}]
     given = read_spec({"name": "a", "registries": registries, "proxies": [mirror], "images": ["app:1"]})
-    assert read_spec(given.model_dump(mode="json")).hash() == given.hash()
+    for stored in (given.model_dump(mode="json"), given.redacted()):
+        assert read_spec(stored).hash() == given.hash()
+    assert ("timeout_s" in given.redacted()["proxies"][0]["cold"]) == ("reset" in cold)
+
+
+def test_a_mirror_that_is_made_cold_keeps_the_hash_of_earlier_versions() -> None:
+    mirror = {**MIRROR, "cold": {"push": "pullbench/cold"}}
+    assert (
+        read_spec(mapping(proxies=[mirror])).hash()
+        == "7012e12fb39ce803f8df5f7b417fb01c1b5ae9e6a525f04730d6d5c680364ed0"
+    )

@@ -1,6 +1,7 @@
 """What to do after a run: the most pressing first, and nothing where there is nothing."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 
 import pandas as pd
@@ -97,7 +98,7 @@ def phases_of(full: StoredRun, engine: str, **shares: float) -> PullPhases:
     """Phases of a pull of ten seconds, with these shares."""
     cells = tables.cells(full.pulls, full.trials)
     (cell, *_) = records(cells[cells["engine"] == engine])
-    phases = tuple(Phase(name=name, seconds=10 * share, share=share) for name, share in shares.items())
+    phases = tuple(Phase(name=name, seconds=10 * share, share=share, pulls=8) for name, share in shares.items())
     return PullPhases(place="", cell=cell, pulls=8, median_s=10.0, phases=phases)
 
 
@@ -140,3 +141,15 @@ def test_hostile_text_stays_text_in_the_list() -> None:
     assert "<script" not in made and "<code>code</code> &amp; &lt;b&gt;" in made
     assert len(made) < 5_000
     assert page.to_do_list([]) == ""
+
+
+@pytest.mark.parametrize(("busy", "load", "advised"), [(0.95, 9.0, True), (0.95, 0.1, False), (0.2, 9.0, False)])
+@pytest.mark.parametrize("engine", ["wire", "docker"])
+def test_a_machine_that_others_used_is_to_be_idle_next_time(
+    make, engine: str, busy: float, load: float, advised: bool
+) -> None:
+    stored = make(Recipe(engines=(engine,), routes=(("eu", "direct"),), concurrency=(1,)))
+    environment = json.dumps(stored.environment | {"load_before": load, "cores": 2})
+    record = dataclasses.replace(stored.run, environment=environment)
+    run = dataclasses.replace(stored, trials=stored.trials.assign(client_busy=busy), run=record)
+    assert ("Repeat on an idle node" in [entry.what for entry in told(run)]) == advised

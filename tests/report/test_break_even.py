@@ -11,7 +11,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, read_run, records
 from pullbench.report.figures import load
 from pullbench.report.run.best import contenders
-from pullbench.report.run.break_even import _pays_from, break_evens, payback, pays_line
+from pullbench.report.run.break_even import _pays_from, break_evens, payback, pays_line, unknown_paybacks
 from pullbench.report.run.documents import document_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
@@ -56,9 +56,9 @@ def test_the_three_times_and_their_ratio_agree_with_duckdb(cached: ResultStore, 
 def test_a_run_without_cold_and_warm_pulls_says_which_matrix_to_measure(full: StoredRun) -> None:
     found = break_evens(full)
     assert set(found["verdict"]) == {"not_measured"} and found["pulls"].isna().all()
-    made = payback(found)
-    assert made.count("not known") == 1, "once, not once a configuration"
-    assert "<code>matrix.proxy_cache: [any, cold, warm]</code>" in made
+    assert payback(found) == ""
+    (said,) = unknown_paybacks(found)
+    assert "`matrix.proxy_cache: [any, cold, warm]`" in said, "once, not once a configuration"
     assert load.break_even(found) == ""
 
 
@@ -122,3 +122,20 @@ def test_a_run_with_a_mirror_has_a_line_on_it_and_a_block_of_eleven_lines(stored
 def test_the_state_of_a_mirrors_cache_is_no_choice(stored: StoredRun) -> None:
     chosen = contenders(stored, tables.cells(stored.pulls, stored.trials))
     assert sorted(zip(chosen["proxy"], chosen["proxy_cache"], strict=True)) == [("cache", "warm"), ("direct", "any")]
+    document = document_of(stored)
+    assert any("one route" in note for note in document["summary"]["notes"])
+    assert not any("one route" in note for note in document_of(without(stored, "warm"))["summary"]["notes"])
+
+
+def without(stored: StoredRun, state: str) -> StoredRun:
+    return dataclasses.replace(
+        stored,
+        pulls=stored.pulls[stored.pulls["proxy_cache"] != state],
+        trials=stored.trials[stored.trials["proxy_cache"] != state],
+    )
+
+
+def test_the_verdict_of_a_page_says_whether_the_mirror_pays_and_for_which_images(stored: StoredRun) -> None:
+    document = document_of(stored)
+    (said,) = document["summary"]["mirror"]
+    assert f"Mirror: {said}" in document["headline"]["clauses"] and "4 images of 47.5 MB" in said

@@ -126,6 +126,33 @@ def test_a_proxy_saves_time_where_the_comparison_says_faster(
     assert row["measured"] == pytest.approx(1 - proxies["ratio"].iloc[0])
 
 
+def test_few_repetitions_or_a_client_limit_decide_no_rule(full: StoredRun, differences: pd.DataFrame) -> None:
+    regions = differences[differences["factor"] == "registry"].head(1).assign(ratio=4.0, low=3.1, high=4.9)
+    mirrors = differences[differences["factor"] == "proxy"].head(1).assign(verdict="faster")
+    for claim, rows in ((guide.REGION, regions), (guide.PROXY, mirrors)):
+        answers = {
+            (blocks, limited): about(
+                claim, made(with_mirror(full), rows.assign(blocks=blocks, client_limited=limited))
+            )[0]["verdict"]
+            for blocks in (4, 5)
+            for limited in (False, True)
+        }
+        assert answers == {(5, False): "holds"} | dict.fromkeys([(5, True), (4, False), (4, True)], "cannot_say")
+
+
+def test_a_mean_of_a_client_limited_wire_or_of_few_repetitions_does_not_miss_the_rule(make) -> None:
+    recipe = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=4, slo={})
+    slow = make(recipe)
+    slow = dataclasses.replace(slow, pulls=slow.pulls.assign(duration_s=slow.pulls["duration_s"] + 9))
+    limited = dataclasses.replace(slow, trials=slow.trials.assign(client_busy=0.95))
+    few = make(dataclasses.replace(recipe, blocks=4))
+    assert [about(guide.MEAN, made(run))[0]["verdict"] for run in (slow, limited, few)] == [
+        "does_not_hold",
+        "cannot_say",
+        "cannot_say",
+    ]
+
+
 def test_a_forward_proxy_is_no_registry(full: StoredRun, differences: pd.DataFrame) -> None:
     forward = dataclasses.replace(full, spec={**full.spec, "proxies": [{"name": "cache", "kind": "forward"}]})
     (row,) = about(guide.PROXY, made(forward, differences))
@@ -170,10 +197,10 @@ def test_registries_of_one_region_are_no_evidence_about_regions(full: StoredRun)
         ([], False),
     ],
 )
-def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(
+def test_a_lab_on_loopback_links_to_what_it_cannot_show(
     full: StoredRun, differences: pd.DataFrame, urls: list[str], lab: bool
 ) -> None:
     spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
     stored = dataclasses.replace(full, spec=spec)
     made = guide.claimed(claims(differences, full), stored)
-    assert ("about real regions" in made) == lab
+    assert ('href="#what-this-run-cannot-show"' in made) == lab

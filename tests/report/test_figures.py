@@ -241,13 +241,13 @@ def test_a_figure_of_comparisons_says_how_many_differences_are_significant(
     undrawn: None, verdicts: list[str], words: str
 ) -> None:
     made = forest.contrast(differences(verdicts, 1.2))
-    assert words in made and "95% interval" in made and "empty mark" not in made
+    assert words in made and "its interval" in made and "empty mark" not in made
     assert '<ul class="legend">' in made
 
 
 def test_a_comparison_without_an_interval_is_an_empty_mark() -> None:
     made = forest.contrast(differences(["too_few_samples"] * 2, float("nan")))
-    assert "empty mark" in made and "95%" not in made
+    assert "empty mark" in made and "its interval" not in made
     assert "--pb-paper" in made and "--pb-paper" not in forest.contrast(differences(["slower"], 1.2))
 
 
@@ -296,3 +296,11 @@ def test_the_caption_names_no_band_where_there_is_none(make, undrawn: None) -> N
     stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2), blocks=2, pulls=2))
     made = load.concurrency(tables.cells(stored.pulls, stored.trials))
     assert "band: " not in made and "no band" in made
+
+
+@pytest.mark.parametrize(("rate", "says"), [(1.01, "about as many images/s"), (0.5, "0.500× as many images/s")])
+def test_a_caption_has_no_multiple_for_what_is_no_difference(make, undrawn: None, rate: float, says: str) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2), pulls=2))
+    cells = tables.cells(stored.pulls, stored.trials)
+    made = load.concurrency(cells.assign(wall_per_pull_s=[1.0, 1 / rate]))
+    assert says in made

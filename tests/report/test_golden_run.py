@@ -45,7 +45,7 @@ def page_text(run: StoredRun) -> str:
     """The sections without drawings."""
     page = RunPage(run)
     sections = (
-        *(page.header(), page.slo(), page.where_the_time_goes(), page.to_do(), page.configurations()),
+        *(page.header(), page.slo(), page.where_the_time_goes(), page.to_do(), page.unknown(), page.configurations()),
         *(page.concurrency_choice(), page.payback(), page.comparisons(), page.errors(), page.stability()),
         *(page.rules_of_thumb(), page.preflight(), page.excluded(), page.method()),
     )

@@ -27,7 +27,7 @@ def made(
 ) -> PullPhases:
     """An engine's phases with these shares, by a configuration of the run that is changed so."""
     (first, *_) = [row for row in records(tables.cells(full.pulls, full.trials)) if row["engine"] == engine]
-    phases = tuple(Phase(name=name, seconds=share * median_s, share=share) for name, share in shares.items())
+    phases = tuple(Phase(name=name, seconds=share * median_s, share=share, pulls=8) for name, share in shares.items())
     return PullPhases(place="", cell=first | (cell or {}), pulls=8, median_s=median_s, phases=phases)
 
 
@@ -155,7 +155,7 @@ def test_the_document_of_phases_has_its_configuration_and_plain_numbers(full: St
     document = found_in(full)["docker"].document()
     assert {"engine", "registry", "proxy", "platform", "concurrency", "cache"} <= set(document)
     assert (document["pulls"], document["concurrency"]) == (40, 1)
-    assert [set(each) for each in document["phases"]] == [{"name", "seconds", "share"}] * 4
+    assert [set(each) for each in document["phases"]] == [{"name", "seconds", "share", "pulls"}] * 4
 
 
 def test_the_phases_are_those_of_this_machines_platform(make) -> None:
@@ -167,3 +167,16 @@ def test_the_phases_are_those_of_this_machines_platform(make) -> None:
         mine = dataclasses.replace(stored, run=dataclasses.replace(stored.run, facts=facts))
         (found,) = pull_phases(mine, tables.cells(mine.pulls, mine.trials))
         assert found.cell["platform"] == platform
+
+
+def test_a_share_that_few_pulls_report_says_of_how_many(make: Make) -> None:
+    stored = make(Recipe(engines=("docker",), routes=(("eu", "direct"),), concurrency=(1,), failure_rate=0.0))
+    silent = {f"{phase}_s": stored.pulls[f"{phase}_s"].mask(stored.pulls["block"] > 1) for phase in tables.PHASES}
+    partly = dataclasses.replace(stored, pulls=stored.pulls.assign(**silent))
+    for run, few in ((stored, False), (partly, True)):
+        found = found_in(run)["docker"]
+        cells = tables.cells(run.pulls, run.trials)
+        known = found.pulls // 5 if few else found.pulls
+        assert {phase.pulls for phase in found.phases} == {known} == set(cells["phases_pulls"])
+        of = f"from {known} of {found.pulls} pulls"
+        assert all((of in text) == few for text in (cause([found])[0], phases_section([found])))

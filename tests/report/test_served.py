@@ -41,3 +41,11 @@ def test_a_probed_route_has_the_server_that_the_probe_saw(make: Make) -> None:
     found = served(dataclasses.replace(stored, pulls=stored.pulls.assign(served_by=text)))
     assert {server.partition(" ")[0] for server in found["server"]} == {"192.0.2.9"}
     assert not found["server"].str.contains("x-cache|age").any()
+
+
+def test_hits_of_a_cold_mirror_are_explained_and_those_of_a_warm_one_are_not(make: Make) -> None:
+    stored = make(RECIPE)
+    cells = tables.cells(stored.pulls, stored.trials)
+    for state, hits, notes in (("cold", 3, 1), ("cold", 0, 0), ("warm", 3, 0)):
+        found = served(stored).assign(proxy_cache=state, hits=hits, misses=9)
+        assert served_section(found, cells).count("layers that images share") == notes

@@ -9,6 +9,7 @@ import pytest
 
 from pullbench.report.core import tables
 from pullbench.report.core.sections import scorecard
+from pullbench.report.core.slo_words import evidence_text
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.slos import engine_scores, judged_engines, slos, verdict_rows
@@ -149,7 +150,7 @@ def test_a_stored_spec_of_an_older_version_is_scored_by_its_own_values(both: Sto
 
 def test_the_rows_of_the_document_have_engine_and_configuration(both: StoredRun) -> None:
     rows = document_of(with_slo(both, mean_pull_s=3.0, per_configuration=True))["slo"]
-    keys = {"name", "engine", "configuration", "target", "measured", "low", "high", "verdict", "n"}
+    keys = {"name", "engine", "configuration", "target", "measured", "low", "high", "verdict", "n", "pools"}
     assert all(set(row) == keys | {"settings", "missed_by", "reason"} for row in rows)
     assert rows[0]["configuration"] is None and isinstance(rows[1]["configuration"], str)
 
@@ -168,3 +169,23 @@ def test_engines_have_cards_and_configurations_rows_of_a_table(both: StoredRun) 
     assert all(str(row["configuration"]) in made for row in rows if row["configuration"])
     assert "<table" not in scorecard(scored(with_slo(both, mean_pull_s=3.0)))
     assert not scorecard([])
+
+
+@pytest.mark.parametrize(
+    ("states", "pools"),
+    [
+        ({"cache": ["cold", "warm"]}, ["cache"]),
+        ({"proxy": ["cache", "cache"], "proxy_cache": ["warm", "cold"]}, ["proxy_cache"]),
+        ({"proxy": ["direct", "cache"], "proxy_cache": ["any", "cold"]}, []),
+        ({}, []),
+    ],
+)
+def test_a_percentile_over_cold_and_warm_pulls_says_so(
+    make: Any, states: dict[str, list[str]], pools: list[str]
+) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2)))
+    table = tables.cells(stored.pulls, stored.trials).assign(**states)
+    judged = with_slo(stored, p95_pull_s=3.0, success_rate=0.9)
+    rows = {row["name"]: row for row in verdict_rows(slos(judged, table))}
+    assert (rows["p95_pull_s"]["pools"], rows["success_rate"]["pools"]) == (pools, [])
+    assert ("per_configuration" in evidence_text(rows["p95_pull_s"])) == bool(pools)

@@ -216,3 +216,10 @@ def test_a_trial_over_time_is_measured_by_its_own_cell_so_that_only_drift_shows(
     assert counted[counted["block"] < 4]["ratio"].tolist() == pytest.approx([1.0] * 36)
     assert counted[counted["block"] == 4]["ratio"].tolist() == pytest.approx([2.0] * 12)
     assert (rows[rows["warmup"].astype(bool)]["ratio"] > 1.1).all(), "warm-up is drawn, and in no median"
+
+
+def test_a_mirrors_cache_is_named_where_it_is_any_and_a_route_without_a_proxy_has_none() -> None:
+    rows = [{"proxy": "cache", "proxy_cache": "any"}, {"proxy": "cache", "proxy_cache": "warm"}]
+    rows += [{"proxy": "direct", "proxy_cache": "any"}]
+    named = [tables.label(row, ["proxy", "proxy_cache"]) for row in rows]
+    assert named == ["cache · any mirror cache", "cache · warm mirror cache", "direct"]

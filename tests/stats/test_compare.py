@@ -1,6 +1,7 @@
 """Two cells of a run are compared block by block, and the answer may be that it is not known."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pullbench.stats.compare import (
+    SIGNIFICANCE,
     Comparison,
     ComparisonVerdict,
     compare_paired,
     compare_unpaired,
     holm,
+    matters,
     more_repetitions,
 )
 
@@ -31,7 +34,7 @@ def test_the_ratio_is_paired_by_block() -> None:
     before, after = [1.0, 2.0, 4.0, 8.0], [0.5, 1.1, 1.9, 4.2]
     found = one(blocks(*before), blocks(*after))
     logs = np.log(np.array(after) / np.array(before))
-    low, high = stats.t.interval(0.95, 3, loc=logs.mean(), scale=stats.sem(logs))
+    low, high = stats.t.interval(0.97, 3, loc=logs.mean(), scale=stats.sem(logs))
     assert found.ratio == pytest.approx(math.exp(logs.mean()))
     assert found.low == pytest.approx(math.exp(low))
     assert found.high == pytest.approx(math.exp(high))
@@ -125,8 +128,33 @@ def test_a_p_just_under_five_in_a_hundred_is_no_verdict() -> None:
     found = one(blocks(1, 1, 1, 1, 1), blocks(1.08, 1.35, 1.19, 1.4, 1.03))
     assert found.p is not None and found.low is not None
     assert 0.03 < found.p < 0.05
-    assert found.low > 1.0
+    assert found.low < 1.0
     assert found.verdict is ComparisonVerdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("compare", [compare_paired, compare_unpaired])
+@pytest.mark.parametrize("family", [1, 2, 5, 12])
+def test_an_interval_excludes_1_exactly_where_the_difference_is_significant(compare: Any, family: int) -> None:
+    generator, seen = np.random.default_rng(family), set()
+    for _ in range(60):
+        effects, spread = generator.normal(0, 0.12, family), generator.uniform(0.01, 0.2)
+        before, after = np.exp(generator.normal(0, spread, (2, family, 5)))
+        pairs = [
+            (blocks(*one_), blocks(*(math.exp(effect) * other)))
+            for one_, other, effect in zip(before, after, effects, strict=True)
+        ]
+        for found in compare(pairs):
+            assert (found.low > 1 or found.high < 1) == (found.p < SIGNIFICANCE)
+            assert 0.97 - 1e-9 <= found.confidence <= 1 - 0.03 / family + 1e-9
+            inside = found.low >= 1 / 1.05 and found.high <= 1.05
+            assert inside == (found.verdict is ComparisonVerdict.NO_DIFFERENCE)
+            seen.add(found.verdict)
+    assert ComparisonVerdict.INCONCLUSIVE in seen and ComparisonVerdict.SLOWER in seen
+
+
+def test_an_inconclusive_comparison_without_spread_has_no_interval() -> None:
+    found = one(blocks(*[1.0] * 5), blocks(*[2.0] * 5))
+    assert (found.low, found.high, found.verdict) == (None, None, ComparisonVerdict.INCONCLUSIVE)
 
 
 def test_equal_cells_are_seldom_called_different() -> None:
@@ -147,7 +175,7 @@ def test_runs_are_compared_by_welchs_test_whatever_their_blocks_are_called() -> 
     before, after = [1.0, 1.2, 0.9, 1.1], [1.6, 1.5, 1.9]
     found = two_runs(blocks(*before), {block + 7: values for block, values in blocks(*after).items()})
     test = stats.ttest_ind(np.log(after), np.log(before), equal_var=False)
-    bounds = test.confidence_interval(0.95)
+    bounds = test.confidence_interval(0.97)
     assert found.ratio == pytest.approx(math.exp(np.log(after).mean() - np.log(before).mean()))
     assert (found.low, found.high) == (pytest.approx(math.exp(bounds.low)), pytest.approx(math.exp(bounds.high)))
     assert found.p == pytest.approx(test.pvalue)
@@ -226,3 +254,10 @@ def test_more_spread_needs_more_repetitions_and_a_verdict_needs_none() -> None:
 
 def test_no_number_of_repetitions_is_given_for_an_effect_just_inside_the_margin() -> None:
     assert more_repetitions(repeated(math.log1p(0.049), 0.15, 4)) is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "does"), [(0.99, False), (1.049, False), (0.953, False), (1.06, True), (0.95, True), (math.nan, False)]
+)
+def test_a_ratio_within_the_margin_does_not_matter(ratio: float, does: bool) -> None:
+    assert matters(ratio) is does

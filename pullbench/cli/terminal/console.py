@@ -44,6 +44,16 @@ def excluded_lines(reasons: Mapping[str, int]) -> list[str]:
     return [f"excluded ({count(cells, 'configuration')}): {reason}" for reason, cells in reasons.items()]
 
 
+def without_excluded(document: dict[str, Any]) -> dict[str, Any]:
+    """A document whose notes leave out which configurations are excluded: the start of the run has printed that."""
+    from pullbench.report.run.verdicts import excluded_notes
+
+    if "summary" not in document:
+        return document
+    said, printed = document["summary"], excluded_notes(document["planned_out"])
+    return document | {"summary": said | {"notes": [note for note in said["notes"] if note not in printed]}}
+
+
 def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
     """What failed or could not run in the preflight of a run's document, with what to do; nothing where all passed."""
     from pullbench.cli.terminal.findings import findings_view

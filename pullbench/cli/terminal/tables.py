@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.factor_words import factor_text, factor_title
+from pullbench.model.route import DIRECT
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import LIMITED_FROM
@@ -105,7 +106,9 @@ class CellsTable:
             yield literal(f"{'All configurations' if len(self._rows) > 1 else 'Configuration'}: {common}.")
         room = options.max_width
         measured = self._measured() if self._is_measured else []
-        names = [_Column(factor_title(name), [literal(row[name]) for row in self._rows]) for name in self._factors]
+        names = [
+            _Column(factor_title(name), [literal(_factor(row, name)) for row in self._rows]) for name in self._factors
+        ]
         apart = _fitting([*names, *measured], room)
         joined = [literal(_factors_in_words(row, self._factors)) for row in self._rows]
         least = max((len(word) for text in joined for word in text.plain.split()), default=0)
@@ -154,6 +157,11 @@ class CellsTable:
                 0 if failed else 3,
             ),
         ]
+
+
+def _factor(row: dict[str, Any], name: str) -> object:
+    """What stands in a factor's column; a route without a proxy has no mirror cache."""
+    return numbers.NOT_KNOWN if name == "proxy_cache" and row["proxy"] == DIRECT else row[name]
 
 
 _GAP = 2
@@ -295,7 +303,7 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
             overflow="fold",
             min_width=13 if together else None,
         )
-    for title in ("baseline", "candidate", "ratio", "95% CI", *(["failed"] if failed else [])):
+    for title in ("baseline", "candidate", "ratio", "CI", *(["failed"] if failed else [])):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=len("inconclusive"))
     for row in rows:

@@ -9,6 +9,7 @@ from pullbench.report.compare import verdict
 from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.sections import (
+    INTERVAL_HINT,
     MOST_CELLS,
     MOST_OF_A_NAME,
     P_HINT,
@@ -120,7 +121,7 @@ class ComparisonPage:
             Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
             Column(title="Baseline", number=True, hint="median pull: geometric mean of the repetitions' medians"),
             Column(title="Candidate", number=True),
-            Column(title="95% CI", number=True, hint="Welch's interval over the repetitions' log-medians"),
+            Column(title="CI", number=True, hint=f"Welch's; {INTERVAL_HINT}"),
             Column(title="p", number=True, hint=f"{P_HINT}; corrected (Holm) for the number of comparisons"),
             Column(title="Succeeded", number=True, hint="baseline → candidate"),
             Column(

@@ -26,10 +26,10 @@ from pullbench.stats.summary import CONFIDENCE
 
 COLUMNS = [
     *(*FACTORS, "region", "engine_kind"),
-    *("baseline_s", "candidate_s", "ratio", "low", "high", "p", "blocks", "verdict", "more_repetitions"),
+    *("baseline_s", "candidate_s", "ratio", "low", "high", "confidence", "p", "blocks", "verdict", "more_repetitions"),
     *("baseline_pulls", "baseline_succeeded", "candidate_pulls", "candidate_succeeded", "success_p", "success_verdict"),
 ]
-_NUMBERS = ("baseline_s", "candidate_s", "ratio", "low", "high", "p", "more_repetitions")
+_NUMBERS = ("baseline_s", "candidate_s", "ratio", "low", "high", "confidence", "p", "more_repetitions")
 FAILS_MORE, FAILS_LESS, ALIKE = "fails_more", "fails_less", "alike"
 _SIDES = ("baseline", "candidate")
 _LEAST_S = 1e-9
@@ -153,7 +153,7 @@ def _row(before: Mapping[str, Any], after: Mapping[str, Any], time: Comparison, 
         **{name: after[name] for name in (*FACTORS, "region", "engine_kind")},
         "baseline_s": before["median_s"],
         "candidate_s": after["median_s"],
-        **{name: getattr(time, name) for name in ("ratio", "low", "high", "p", "blocks")},
+        **{name: getattr(time, name) for name in ("ratio", "low", "high", "confidence", "p", "blocks")},
         "verdict": verdict,
         "more_repetitions": more_repetitions(time) if verdict is time.verdict else None,
         "baseline_pulls": before["pulls"],

@@ -217,7 +217,7 @@ def comparison_document(found: RunsCompared, report: str | None = None) -> dict[
 
 def _pooled_document(pooled: PooledRatio) -> dict[str, Any]:
     times = pooled.times
-    names = ("ratio", "low", "high", "p", "blocks", "verdict")
+    names = ("ratio", "low", "high", "confidence", "p", "blocks", "verdict")
     return {
         **{name: json_value(getattr(times, name)) for name in names},
         "cells": pooled.cells,

@@ -17,6 +17,7 @@ _LARGER = "The registry may be faster than measured; repeat from a larger machin
 _LOWER = "The registry may be faster than measured; lower the concurrency or repeat from a larger machine."
 _OF_THE_MACHINE = "This is the speed of such a machine; a larger one pulls faster."
 _ON_AN_IDLE_ONE = "Repeat on an idle node: the times are too long by what other processes used."
+_FASTER_ON_AN_IDLE_ONE = "The registry may be faster than measured; repeat on an idle node."
 _OTHER_LOAD_FROM = 0.5
 """From this load a core before a run on, other processes had a part in what the machine did."""
 _USED = {
@@ -48,8 +49,11 @@ def limit_remedy(rows: Sequence[Mapping[str, Any]], environment: Mapping[str, An
 
     `environment` is the run's: a machine that other processes used is no measure of such machines.
     """
+    shared = bool(other_load(environment or {}))
     if limit_kind(rows[0]) == "machine_busy":
-        return _ON_AN_IDLE_ONE if _other_load(environment or {}) else _OF_THE_MACHINE
+        return _ON_AN_IDLE_ONE if shared else _OF_THE_MACHINE
+    if shared:
+        return _FASTER_ON_AN_IDLE_ONE
     return _LOWER if min(row["concurrency"] for row in rows) > 1 else _LARGER
 
 
@@ -61,8 +65,9 @@ def limit_says(
     used = _USED.get(limit, "{} of its capacity used").format(share)
     kind = limit_kind(row)
     who = "This machine" if kind == "client_busy" else f"The machine that runs {row['engine_kind']}"
-    load = _other_load(environment or {})
-    return f"{who} was the bottleneck{where} ({used}{load})"
+    load = other_load(environment or {})
+    also = f", also with other processes: {load}" if load else ""
+    return f"{who} was the bottleneck{where} ({used}{also})"
 
 
 def limit_short(row: Mapping[str, Any]) -> str:
@@ -70,12 +75,12 @@ def limit_short(row: Mapping[str, Any]) -> str:
     return f"{_SHORT.get(str(row.get('client_limit')), '')} {row['client_busy']:.0%}".strip()
 
 
-def _other_load(environment: Mapping[str, Any]) -> str:
-    """`, also with other processes: load 12.2 on 2 cores before the run`; empty where the machine was idle, or it is not known."""
+def other_load(environment: Mapping[str, Any]) -> str:
+    """`load 12.2 on 2 cores before the run`; empty where the machine was idle, or it is not known."""
     load, cores = environment.get("load_before"), environment.get("cores")
     if not load or not cores or load < _OTHER_LOAD_FROM * cores:
         return ""
-    return f", also with other processes: load {numbers.significant(load)} on {numbers.count(cores, 'core')} before the run"
+    return f"load {numbers.significant(load)} on {numbers.count(cores, 'core')} before the run"
 
 
 def limit_notices(rows: Sequence[Mapping[str, Any]], environment: Mapping[str, Any] | None = None) -> list[str]:

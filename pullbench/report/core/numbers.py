@@ -125,9 +125,9 @@ def p_value(value: float | None) -> str:
 
 
 def sure(low: float | None, high: float | None, p: float | None) -> str:
-    """How sure a ratio is: ` (95% CI 1.43–1.60, p < 0.001)`; nothing where neither is known."""
+    """How sure a ratio is: ` (CI 1.43–1.60, p < 0.001)`; nothing where neither is known."""
     span, chance = ratio_range(low, high), p_value(p)
-    parts = [f"95% CI {span}"] if span != NOT_KNOWN else []
+    parts = [f"CI {span}"] if span != NOT_KNOWN else []
     if chance != NOT_KNOWN:
         parts.append(f"p {chance if chance.startswith('<') else f'= {chance}'}")
     return f" ({', '.join(parts)})" if parts else ""

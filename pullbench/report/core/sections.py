@@ -64,12 +64,20 @@ PILLS = {
     "skip": ("open", "skipped"),
 }
 P_HINT = "how often runs without a difference show one this large"
+INTERVAL_HINT = "97% or more, corrected as p is: it excludes 1× exactly where p is below 0.03"
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""
 _EVIDENCE_SHOWN = 4_000
 _ALIKE_SHOWN = 3
 MOST_CELLS = 400
+UNKNOWN = "What this run cannot show"
+"""The title of the section that lists what is not known."""
+
+
+def unknown_link() -> Html:
+    """A link to that section."""
+    return tag("a", UNKNOWN, href="#what-this-run-cannot-show")
 
 
 def factor_columns(factors: Sequence[str]) -> list[Column]:
@@ -105,7 +113,7 @@ def comparisons(
 ) -> Html:
     """Each comparison as a sentence with its verdict and p; nothing for none.
 
-    `corrected` is what Holm's correction of p goes over. `first` is the title and content of a column before the sentence.
+    `corrected` is what Holm's correction of p and of the interval goes over. `first` is the title and content of a column before the sentence.
     """
     if not rows:
         return Html()
@@ -128,7 +136,8 @@ def comparisons(
         )
         for row in rows
     ]
-    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}")
+    shown = table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}")
+    return join([shown, paragraph(f"CI: {INTERVAL_HINT}.", kind="note")])
 
 
 def excluded(stored: StoredRun) -> Html:

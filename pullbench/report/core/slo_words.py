@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pullbench.model.factor_words import factor_title
 from pullbench.report.core import numbers
 
 SLO_TITLES = {
@@ -71,13 +72,15 @@ def evidence_text(row: Mapping[str, Any]) -> str:
     """What a verdict is based on, and which configurations miss the SLO alone."""
     if not row["n"]:
         return _nothing_seen(row)
-    said = f"from {numbers.count(int(row['n']), _noun(row['name']))}{over_all(row['settings'])}"
+    said = f"from {numbers.count(int(row['n']), _noun(row['name']))}{over_all(row)}"
     if numbers.known(row["low"]) and numbers.known(row["high"]):
         said += f", 95% interval {_span(row['name'], row['low'], row['high'])}"
     elif numbers.known(row["low"]):
         said += f", 95% interval from {slo_value(row['name'], row['low'])} up"
     if row["verdict"] == "not_shown":
         said += f"; {what_it_needs(row)}"
+    if row.get("pools"):
+        said += "; slo.per_configuration gives each configuration a verdict of its own"
     if missing := row["missed_by"]:
         verb = "misses it alone" if len(missing) == 1 else "miss it alone"
         said += f"; {numbers.count(len(missing), 'configuration')} {verb}: {numbers.first_few(missing)}"
@@ -114,9 +117,12 @@ def values_to_meet(q: float) -> int:
     return math.ceil(math.log(0.025) / math.log(q / 100))
 
 
-def over_all(settings: int) -> str:
+def over_all(row: Mapping[str, Any]) -> str:
     """What a number is computed over: nothing to say where there is one configuration."""
-    return f" over {settings} configurations" if settings > 1 else ""
+    if row["settings"] < 2:
+        return ""
+    pooled = [f"cold and warm {factor_title(name)}s" for name in row.get("pools") or ()]
+    return f" over {row['settings']} configurations{f' ({numbers.listed(pooled)} together)' if pooled else ''}"
 
 
 def _success_needs(target: float, measured: float) -> str:
@@ -132,7 +138,7 @@ def _bound_needs(name: str) -> str:
     if name == "mean_pull_s":
         return "needs at least 3 repetitions"
     least = values_to_meet(float(name[1:3]))
-    return f"needs at least {numbers.count(least, 'API answer' if name == _API else 'pull')}"
+    return f"needs at least {numbers.count(least, 'API answer' if name == _API else 'pull')} to be met"
 
 
 def _nothing_seen(row: Mapping[str, Any]) -> str:

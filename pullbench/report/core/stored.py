@@ -94,7 +94,7 @@ class StoredRun:
         try:
             registries = {each["name"]: each for each in self.spec.get("registries") or []}
             proxies = {each["name"]: each for each in self.spec.get("proxies") or []}
-            way = None if proxy == DIRECT else ProxyEntry.model_validate(proxies[proxy])
+            way = None if proxy == DIRECT else ProxyEntry.model_validate({**proxies[proxy], "cold": None})
             return route_of(RegistryEntry.model_validate(registries[registry]), way)
         except (KeyError, ValidationError):
             return None

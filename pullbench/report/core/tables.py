@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pullbench.errors import ErrorCode
-from pullbench.model.factor_words import factor_text
+from pullbench.model.factor_words import factor_text, factor_title
 from pullbench.model.plan import FACTORS
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import NO_ROUTE, remedy
@@ -58,6 +58,7 @@ CELL_COLUMNS = [
     *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
     *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
     *(f"{phase}_share" for phase in PHASES),
+    "phases_pulls",
     *("wall_per_pull_s", "wall_per_pull_low_s", "wall_per_pull_high_s"),
     *("images_per_s", "images_per_s_low", "images_per_s_high"),
     *("throughput_bytes_per_s", "throughput_low_bytes_per_s", "throughput_high_bytes_per_s"),
@@ -71,7 +72,7 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     `median_s` is the geometric mean of the repetitions' medians over successful pulls, with a 95% interval over repetitions;
     `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
     which any did. `images_per_s` is its inverse. A phase's share is the median over successful pulls of its part of the
-    pull's duration; NaN where the engine does not report it. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
+    pull's duration; NaN where the engine does not report it. `phases_pulls` counts the pulls that report any phase. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
     was not as the configuration says, `proxy_unshown` those where nothing showed it. `client_busy` and `client_limit` are the worst trial's.
     """
     trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
@@ -112,7 +113,9 @@ def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
     row |= _estimate(
         "throughput{}_bytes_per_s", by_block(trials["throughput_bytes_per_s"][moved], trials["block"][moved])
     )
+    reported = np.any([~np.isnan(pulls[f"{phase}_s"][ok].astype(np.float64)) for phase in PHASES], axis=0)
     return row | {
+        "phases_pulls": int(reported.sum()),
         "bytes": int(np.nansum(pulls["bytes"])),
         "retried": int((pulls["attempts"] > 1).sum()),
         "found_cached": int((pulls["layers_cached"][ok] > 0).sum()) if cell["cache"] == "cold" else 0,
@@ -256,9 +259,18 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def label(row: Mapping[str, Any], factors: list[str]) -> str:
-    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`; a mirror cache of `any` is left out."""
-    words = [str(row[name]) if name == "proxy" else factor_text(name, row[name]) for name in factors]
+    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`.
+
+    A route without a proxy has no mirror cache to name.
+    """
+    words = [_word(row, name) for name in factors]
     return " · ".join(filter(None, words)) or " · ".join(str(row[name]) for name in factors)
+
+
+def _word(row: Mapping[str, Any], name: str) -> str:
+    if name == "proxy_cache" and row[name] == "any" and row["proxy"] != DIRECT:
+        return f"any {factor_title(name)}"
+    return str(row[name]) if name == "proxy" else factor_text(name, row[name])
 
 
 def configuration(

@@ -16,7 +16,7 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GOOD, GRID, INK, MUTED, PAPER, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.stats.compare import MARGIN
+from pullbench.stats.compare import MARGIN, matters
 
 _AT_LEAST = (0.8, 1.25)
 
@@ -96,9 +96,10 @@ def overview(table: pd.DataFrame) -> Html:
     names = [label(row, factors)[:_LONGEST_NAME] for row in records(rows)]
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
+    times = last["median_s"] / first["median_s"]
     caption = (
         f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
-        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Filled mark: p50 with its 95% interval."
+        f"{names[-1]}{f', {numbers.ratio(times)}' if matters(times) else ''}. Filled mark: p50 with its 95% interval."
     )
     if (rows["concurrency"] > 1).any():
         caption += " Empty mark: seconds per image with all workers together, 1 / (images/s)."
@@ -191,7 +192,7 @@ def contrast(table: pd.DataFrame) -> Html:
     bounded = rows["low"].notna()
     caption = (
         "Left of 1× the first takes less time than the second. Mark: geometric mean over repetitions"
-        f"{'; line: its 95% interval' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
+        f"{'; line: its interval, corrected as the verdict is' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
         f"for everything else that of a pull. {_significant_contrasts(len(sure), len(rows))}"
     )
     if not bounded.all():
@@ -238,7 +239,7 @@ def ratios(cells: pd.DataFrame) -> Html:
     series = [dict(_RATIO_GROUPS).get(str(verdict), _NOT_SIGNIFICANT) for verdict in shown["verdict"]]
     slower, faster = (int((known["verdict"] == verdict).sum()) for verdict in ("slower", "faster"))
     caption = (
-        f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its 95% interval; band: the "
+        f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its interval, corrected as the verdict is; band: the "
         f"{MARGIN:.0%} within which a difference does not count. {slower} significantly slower and {faster} faster of "
         f"{numbers.count(len(known), 'configuration')}."
     )

@@ -15,6 +15,7 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import records
 from pullbench.report.figures.style import BAD, GOOD, GRID, INK, MUTED, SERIES, WARN, Sheet, drawn
 from pullbench.report.render.html import Html
+from pullbench.stats.compare import matters
 
 MOST_ROWS, MOST_WAYS, MOST_ENGINES = 12, 6, 4
 _LONGEST = 22
@@ -47,9 +48,10 @@ def _heat_caption(table: pd.DataFrame, engines: int, rows: int, ways: int) -> st
     worst = records(known.loc[[known["of_least"].idxmax()]])[0]
     first = f"With {worst['engine']}, a" if engines > 1 else "A"
     route = "without a proxy" if worst["way"] == DIRECT else f"through {worst['way']}"
+    times = numbers.ratio(worst["of_least"]) if matters(worst["of_least"]) else "about"
     said = (
-        f"{first} pull from {worst['registry']} {route} takes {numbers.ratio(worst['of_least'])} as long as from "
-        "the fastest place. Number: geometric mean of p50"
+        f"{first} pull from {worst['registry']} {route} takes {times} as long as from the fastest place. "
+        "Number: geometric mean of p50"
     )
     settings = sorted(set(known["settings"]))
     if settings[0]:

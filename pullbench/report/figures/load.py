@@ -19,6 +19,7 @@ from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Shee
 from pullbench.report.render.html import Html
 from pullbench.report.run.concurrency import Curve, curve_of
 from pullbench.report.stress.steps import Stressed
+from pullbench.stats.compare import matters
 
 _MOST_ROUTES = 6
 _MOST_ENGINES = 4
@@ -108,8 +109,8 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
         more = (ends[("rate", high)] / ends[("rate", low)]).dropna()
         if len(slower) and len(more):
             said = (
-                f"From concurrency {low} to {high} a single pull takes {_span(slower)} as long, and the images/s "
-                f"become {_span(more)}. {said}"
+                f"From concurrency {low} to {high} a single pull takes {_span(slower)} as long, and there are "
+                f"{_span(more)} as many images/s. {said}"
             )
     said += f" {numbers.count(int(named['succeeded'].sum()), 'successful pull')}."
     return (
@@ -120,8 +121,11 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
 
 
 def _span(values: pd.Series) -> str:
-    low, high = numbers.ratio(values.min()), numbers.ratio(values.max())
-    return low if low == high else f"{low.rstrip('×')} to {high}"
+    """`1.48×`, `1× to 2.10×`, or `about` for ratios that are no difference."""
+    low, high = (numbers.ratio(value) if matters(value) else "1×" for value in (values.min(), values.max()))
+    if low == high:
+        return "about" if low == "1×" else low
+    return f"{low.rstrip('×')} to {high}"
 
 
 def _draw_concurrency(

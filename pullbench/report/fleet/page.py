@@ -181,9 +181,11 @@ def _comparison(row: Mapping[str, Any]) -> str:
     if row["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES:
         return f"{row['candidate']}{within}: too few repetitions in which every node succeeded."
     span = numbers.ratio_range(row["low"], row["high"])
+    if row["verdict"] == ComparisonVerdict.NO_DIFFERENCE:
+        return f"Through {row['candidate']} the last node takes about as long as without a proxy{within} (CI {span})."
     return (
         f"Through {row['candidate']} the last node takes {numbers.ratio(row['ratio'])} the time without a proxy{within} "
-        f"(95% CI {span})."
+        f"(CI {span})."
     )
 
 

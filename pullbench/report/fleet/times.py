@@ -110,19 +110,19 @@ def _mean(values: pd.Series) -> float:
 def comparisons(stored: StoredRun) -> pd.DataFrame:
     """The time of the last node through each proxy compared with `direct`, all else equal, paired by repetition.
 
-    Columns: baseline, candidate, within (what is fixed), ratio, low, high, p (Holm-corrected), blocks, verdict.
+    Columns: baseline, candidate, within (what is fixed), ratio, low, high, confidence, p (both Holm-corrected), blocks, verdict.
     """
-    columns = ["baseline", "candidate", "within", "ratio", "low", "high", "p", "blocks", "verdict"]
+    columns = ["baseline", "candidate", "within", "ratio", "low", "high", "confidence", "p", "blocks", "verdict"]
     questions = list(_questions(trials(stored)))
     answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
     rows = [
         question
-        | {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
+        | {name: getattr(answer, name) for name in ("ratio", "low", "high", "confidence", "p", "blocks")}
         | {"verdict": str(answer.verdict)}
         for question, answer in zip(questions, answers, strict=True)
     ]
     made = pd.DataFrame(rows, columns=columns)
-    return made.assign(**{name: pd.to_numeric(made[name]) for name in ("ratio", "low", "high", "p")})
+    return made.assign(**{name: pd.to_numeric(made[name]) for name in ("ratio", "low", "high", "confidence", "p")})
 
 
 def _questions(found: pd.DataFrame) -> Iterator[dict[str, Any]]:

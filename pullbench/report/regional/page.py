@@ -15,6 +15,7 @@ from pullbench.report.regional import runs
 from pullbench.report.regional.runs import RegionalRuns
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
 from pullbench.report.run.verdicts import Headline, contrast_sentence, judged
+from pullbench.stats.compare import matters
 from pullbench.store.regional import VantageResult
 
 _ANSWERS = {"complete": ("good", "answered"), "incomplete": ("warn", "incomplete"), "missing": ("bad", "missing")}
@@ -199,10 +200,11 @@ def _ends(cells: pd.DataFrame) -> list[str]:
     first, last = ordered[0], ordered[-1]
     if len(known) == 1:
         return [f"The median pull takes {_time(first)}."]
-    times = numbers.ratio(last["median_s"] / first["median_s"])
+    times = last["median_s"] / first["median_s"]
+    more = f"; {numbers.ratio(times)} the shortest" if matters(times) else ""
     return [
         f"Shortest median pull: {_time(first)}, {_route(first)}.",
-        f"Longest median pull: {_time(last)}, {_route(last)}; {times} the shortest.",
+        f"Longest median pull: {_time(last)}, {_route(last)}{more}.",
     ]
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pullbench.model.factor_words import factor_text
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import LIMIT_KINDS, other_load
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.best import Choice, said_of_a_tie
 from pullbench.report.run.concurrency import Curve, curve_of, curve_says, undecided
@@ -48,8 +49,9 @@ def advice(
         *_checks(stored.checks),
         *_failures(stored),
         *_phase(phases),
-        *_concurrency(choice, curves),
+        *_concurrency(stored, choice, curves),
         *_cache(paid),
+        *_idle(stored, warnings),
         *_again(warnings),
     ]
     return [replace(entry, why=f"{entry.why.rstrip('.')}.") for entry in found]
@@ -92,7 +94,7 @@ def _phase(phases: Sequence[PullPhases]) -> Iterator[Advice]:
         main = found.main
         if main is None or main.share < LARGE or not found.unpacks:
             continue
-        share, took = f"{main.share:.0%}", numbers.seconds(found.median_s)
+        share, took = f"{main.share:.0%}{found.from_some(main)}", numbers.seconds(found.median_s)
         if main.name == "extract":
             rest = numbers.seconds((1 - round(main.share, 2)) * found.median_s)
             yield Advice(
@@ -123,7 +125,7 @@ def _layers(found: PullPhases) -> str:
     return f"{where} A smaller layer, zstd (Docker 23 or newer),"
 
 
-def _concurrency(choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Advice]:
+def _concurrency(stored: StoredRun, choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Advice]:
     """Which concurrency is enough where the verdict's configuration is; how sure that is, the verdict says."""
     curve = None if choice is None else curve_of(curves, choice.cell)
     if choice is None or curve is None:
@@ -133,7 +135,7 @@ def _concurrency(choice: Choice | None, curves: Sequence[Curve]) -> Iterator[Adv
         place = ", ".join(filter(None, (factor_text(name, choice.cell[name]) for name in named)))
         agrees = curve.scaling.recommended == choice.cell["concurrency"]
         what = f"Use concurrency {choice.cell['concurrency']}"
-        why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(choice)
+        why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(stored, choice)
         yield Advice(what=f"{what} ({place})" if place else what, why=why)
 
 
@@ -148,6 +150,16 @@ def _cache(paid: pd.DataFrame) -> Iterator[Advice]:
             varying = tables.varying(mine)
             where = f"with {tables.label(longest, varying)} it " if varying else "it "
             yield Advice(what=longest["what"].format(proxy), why=f"{where}{longest['says']}")
+
+
+def _idle(stored: StoredRun, warnings: pd.DataFrame) -> Iterator[Advice]:
+    """Where this machine was the bottleneck, and other processes had a part in that."""
+    load = other_load(stored.environment)
+    if load and warnings["kind"].isin(LIMIT_KINDS).any():
+        yield Advice(
+            what="Repeat on an idle node",
+            why=f"this machine was the bottleneck, also with other processes ({load})",
+        )
 
 
 def _again(warnings: pd.DataFrame) -> Iterator[Advice]:

@@ -14,7 +14,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.model.factor_words import factor_text
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.client_limit import is_limited, limit_kind
+from pullbench.report.core.client_limit import is_limited, limit_kind, other_load
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.contrasts import wall_blocks
 from pullbench.report.run.phases import PullPhases, a_pull_takes
@@ -130,10 +130,10 @@ def best_title(cells: pd.DataFrame, choice: Choice | None, phases: Sequence[Pull
     return f"{rate} with {name}"
 
 
-def said_of_a_tie(choice: Choice) -> str:
+def said_of_a_tie(stored: StoredRun, choice: Choice) -> str:
     """Why the configuration to use is one of several, and what would tell; of a choice that is not clear."""
     name = tables.configuration(choice.cell, tables.varying(choice.tied))
-    return " ".join([_tie(choice, name), *_needs(choice)])
+    return " ".join([_tie(choice, name), *_needs(stored, choice)])
 
 
 def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[str]:
@@ -155,7 +155,7 @@ def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[
             f"{name[:1].upper()}{name[1:]} has the highest rate so far: {rate}",
             f"No difference can be shown yet: a comparison needs {MIN_BLOCKS} repetitions, and has {min(few)}.",
         ]
-    return [_tie(choice, name), f"It gives {rate}", *_needs(choice)]
+    return [_tie(choice, name), f"It gives {rate}", *_needs(stored, choice)]
 
 
 def _tie(choice: Choice, name: str) -> str:
@@ -179,8 +179,8 @@ def _tie(choice: Choice, name: str) -> str:
     return f"No difference between {names} is significant: use the {which}, {name}."
 
 
-def _needs(choice: Choice) -> Iterator[str]:
-    """What would tell the inconclusive ones apart: more repetitions, or a larger machine where this one was the limit."""
+def _needs(stored: StoredRun, choice: Choice) -> Iterator[str]:
+    """What would tell the inconclusive ones apart: more repetitions, or a larger or idle machine where this one was the limit."""
     unclear = [answer for answer in choice.unclear if answer.verdict == ComparisonVerdict.INCONCLUSIVE]
     if not unclear:
         return
@@ -192,7 +192,8 @@ def _needs(choice: Choice) -> Iterator[str]:
             if choice.tied["concurrency"].nunique() > 1
             else ""
         )
-        yield f"This machine was the limit{at}: to learn more, repeat from a larger machine."
+        where = "on an idle node" if other_load(stored.environment) else "from a larger machine"
+        yield f"This machine was the limit{at}: to learn more, repeat {where}."
         return
     more = [more_repetitions(answer) for answer in unclear]
     known = [each for each in more if each is not None and each <= _MOST_REPETITIONS]
@@ -244,10 +245,10 @@ def _lead(choice: Choice) -> Iterator[str]:
 
 
 def _lead_over(answer: Comparison, second: str) -> Iterator[str]:
-    """How another compares with the best: `The next (concurrency 4): 72.1 images/s, 88% of that (95% CI 82%–95%).`"""
+    """How another compares with the best: `The next (concurrency 4): 72.1 images/s, 88% of that (CI 82%–95%).`"""
     if answer.ratio and answer.low and answer.high:
         share, low, high = map(numbers.percent, (answer.ratio, answer.low, answer.high))
-        yield f"{second}, {share} of that (95% CI {low}–{high})."
+        yield f"{second}, {share} of that (CI {low}–{high})."
 
 
 def reservations(choice: Choice | None) -> list[str]:
@@ -260,6 +261,16 @@ def reservations(choice: Choice | None) -> list[str]:
         *_of_the_best(cell),
         *_left_out(chosen[chosen["wall_per_pull_s"] < fastest]),
         *_limited(chosen, cell),
+    ]
+
+
+def one_route(cells: pd.DataFrame) -> list[str]:
+    """Of each mirror that was measured warm and with `any` cache: that both are one route, so that only warm can be the best."""
+    states = cells.groupby("proxy", sort=False)["proxy_cache"].agg(set)
+    both = [str(proxy) for proxy, seen in states.items() if {"any", "warm"} <= seen]
+    return [
+        f"Through {proxy}, a warm and any mirror cache are one route: only the warm one can be the best."
+        for proxy in both
     ]
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
+from pullbench.report.core.sections import unknown_link
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import label, latency_s, varying
-from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
 from pullbench.stats.break_even import BreakEven, Payback, break_even
 from pullbench.stats.summary import MIN_BLOCKS
 
@@ -107,7 +108,7 @@ def _says(found: BreakEven) -> str:
     saved = f"{numbers.seconds(abs(found.direct_s - found.warm_s))} a pull"
     match found.verdict:
         case Payback.AT_ONCE:
-            return f"pays from the first pull on: a warm mirror cache saves {saved}, and a cold one is not slower than no proxy"
+            return f"pays from the first pull on: a warm mirror cache saves {saved}, and a cold one is not slower"
         case Payback.AFTER:
             return (
                 f"{_pays_from(dataclasses.asdict(found))}. Through the mirror, the first pull takes {numbers.seconds(found.cold_s)} in place "
@@ -120,15 +121,19 @@ def _says(found: BreakEven) -> str:
     return f"is not known: {found.blocks} of the {MIN_BLOCKS} repetitions needed have all three"
 
 
-def pays_line(found: pd.DataFrame, cell: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Whether each mirror pays, a sentence each, where the run measured that: of the configuration given, else of the first."""
+def pays_line(found: pd.DataFrame, cell: Mapping[str, Any] | None, images: str = "") -> tuple[str, ...]:
+    """Whether each mirror pays, a sentence each, where the run measured that: of the configuration given, else of the first.
+
+    `images` says what was pulled: `4 images of 0.474–1.01 MB`. The configuration is named where there are several.
+    """
     said = []
     for proxy, mine in found[found["verdict"] != "not_measured"].groupby("proxy", sort=False):
         same = (
             mine if cell is None else mine[(mine[HELD] == pd.Series({name: cell[name] for name in HELD})).all(axis=1)]
         )
         row = records((same if len(same) else mine).head(1))[0]
-        said.append(f"{proxy} {_short(row)}.")
+        scope = ", ".join(filter(None, [images, label(row, varying(mine)) if len(mine) > 1 else ""]))
+        said.append(f"{proxy}{f' ({scope})' if scope else ''} {_short(row)}.")
     return tuple(said)
 
 
@@ -156,17 +161,16 @@ def _listed(names: list[str], last: str) -> str:
 
 
 def payback(found: pd.DataFrame) -> Html:
-    """A row a configuration whose break-even is known, and which matrix would show the others; nothing without a mirror."""
+    """A row a configuration whose break-even is known; nothing where none is."""
     if found.empty:
         return Html()
     known = found[found["verdict"] != "not_measured"]
-    silent = found[found["verdict"] == "not_measured"]
-    notes = [
-        paragraph(marked(f"When the mirror `{', '.join(dict.fromkeys(mine['proxy']))}` pays {says}."), kind="note")
-        for says, mine in silent.groupby("says", sort=False)
-    ]
+    unknown = unknown_paybacks(found)
+    note = (
+        paragraph("When a mirror pays is not known for all. See ", unknown_link(), ".", kind="note") if unknown else ""
+    )
     if known.empty:
-        return join(notes)
+        return Html()
     factors = varying(known) or ["proxy"]
     columns = [
         Column(title="Configuration", setting=True),
@@ -198,7 +202,16 @@ def payback(found: pd.DataFrame) -> Html:
         for row in records(known.head(MOST_ROWS))
     ]
     left = f"; {len(known) - len(rows)} more are in `pullbench show --json`" if len(known) > len(rows) else ""
-    return join([table(columns, rows, caption=f"After how many pulls of an image a cache pays{left}"), *notes])
+    return join([table(columns, rows, caption=f"After how many pulls of an image a cache pays{left}"), note])
+
+
+def unknown_paybacks(found: pd.DataFrame) -> list[str]:
+    """Of the mirrors whose break-even is not known: why, and which matrix would show it."""
+    silent = found[found["verdict"] == "not_measured"]
+    return [
+        f"When the mirror `{', '.join(dict.fromkeys(mine['proxy']))}` pays {says}."
+        for says, mine in silent.groupby("says", sort=False)
+    ]
 
 
 def _pulls_text(value: float) -> str:

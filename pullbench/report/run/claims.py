@@ -10,11 +10,13 @@ import pandas as pd
 
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
-from pullbench.report.core.sections import pill
+from pullbench.report.core.client_limit import LIMITED_FROM
+from pullbench.report.core.sections import pill, unknown_link
 from pullbench.report.core.slo_words import pulls_needed
-from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
 from pullbench.report.run.slos import engine_scores, judged_engines, measured_engines
+from pullbench.report.run.stability import ENOUGH_BLOCKS
 from pullbench.stats.compare import ComparisonVerdict
 from pullbench.stats.slo import Score, SloVerdict
 
@@ -33,7 +35,8 @@ SUCCESS_RATE, MEAN_PULL_S, SAVED = 0.999, 3.0, (0.50, 0.60)
 _FASTER_SOURCE, _TARGETS_SOURCE = "guide, 2 Pulling faster", "guide, 4 Watching it"
 _SOURCES = {SUCCESS: _TARGETS_SOURCE, MEAN: _TARGETS_SOURCE}
 _PULLS_NEEDED = pulls_needed(SUCCESS_RATE)
-_ENOUGH = "5 repetitions"
+_ENOUGH = f"{ENOUGH_BLOCKS} repetitions"
+_LARGER = "client-limited: a run from a larger machine would decide"
 _MORE = "more repetitions narrow the interval"
 
 
@@ -42,7 +45,7 @@ def claims(differences: pd.DataFrame, stored: StoredRun) -> pd.DataFrame:
 
     `measures` says what the numbers are: ratio, share or seconds. `verdict` is `holds` where the whole interval is within
     what is claimed, `does_not_hold` where it is outside, else `cannot_say`; `says` gives the side on which it is, or the
-    run that would decide. Success rate and mean are scored per engine, as SLOs are. Numbers are those of `contrasts` and `slos`.
+    run that would decide. Fewer than 5 repetitions and client-limited configurations decide nothing. Success rate and mean are scored per engine, as SLOs are. Numbers are those of `contrasts` and `slos`.
     """
     rows = [*_by_region(differences, stored), *_by_concurrency(differences), *_by_proxy(differences, stored)]
     rows += [_peers(), *_targets(stored)]
@@ -74,7 +77,7 @@ def _by_region(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[st
         if row["ratio"] < 1:
             near, far, times = far, near, (1 / row["ratio"], 1 / row["high"], 1 / row["low"])
         where = " · ".join(filter(None, [f"{near} compared with {far}", str(row["within"])]))
-        yield _between(REGION, where, "ratio", (3.0, 5.0), times)
+        yield _weaker(_between(REGION, where, "ratio", (3.0, 5.0), times), row["blocks"], limited=row["client_limited"])
     if not found:
         yield _open(REGION, "ratio", (3.0, 5.0), f"a run over registries in two regions, with {_ENOUGH}")
 
@@ -83,7 +86,8 @@ def _by_concurrency(differences: pd.DataFrame) -> Iterator[dict[str, Any]]:
     mine = differences[differences["factor"] == "concurrency"]
     mine = mine[(mine["baseline"] == 1) & (mine["candidate"] == 4)]
     for row in records(mine):
-        yield _between(CONCURRENCY, _within(row), "share", SAVED, _saving(row))
+        found = _between(CONCURRENCY, _within(row), "share", SAVED, _saving(row))
+        yield _weaker(found, row["blocks"], limited=row["client_limited"])
     if mine.empty:
         yield _open(CONCURRENCY, "share", SAVED, f"a run with `concurrency: [1, 4]` and {_ENOUGH}")
 
@@ -101,7 +105,8 @@ def _by_proxy(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str
             ComparisonVerdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would decide"),
         }.get(ComparisonVerdict(row["verdict"]), (CANNOT_SAY, _MORE))
         where = " · ".join(filter(None, [f"{row['candidate']} compared with {row['baseline']}", str(row["within"])]))
-        yield _row(PROXY, where, "share", (0.0, math.nan), _saving(row), verdict, says)
+        found = _row(PROXY, where, "share", (0.0, math.nan), _saving(row), verdict, says)
+        yield _weaker(found, row["blocks"], limited=row["client_limited"])
     if mine.empty:
         needed = f"a run with `proxies: [direct, …]`, a mirror among them, and {_ENOUGH}"
         yield _open(PROXY, "share", (0.0, math.nan), needed)
@@ -118,7 +123,8 @@ def _targets(stored: StoredRun) -> Iterator[dict[str, Any]]:
     engines = [engine for engine in judged_engines(stored) if engine in there] or there
     for name, target, row_of in (("success_rate", SUCCESS_RATE, _success), ("mean_pull_s", MEAN_PULL_S, _mean)):
         for _, engine, found, n in engine_scores(stored, {name: target}, engines):
-            yield row_of(str(engine) if len(there) > 1 else "all configurations", found, n)
+            row = row_of(str(engine) if len(there) > 1 else "all configurations", found, n)
+            yield _weaker_mean(stored, engine, row) if name == "mean_pull_s" else row
     if not engines:
         yield _open(SUCCESS, "share", (SUCCESS_RATE, math.nan), f"a run of at least {_PULLS_NEEDED:,} pulls")
         yield _open(MEAN, "seconds", (math.nan, MEAN_PULL_S), f"a run with {_ENOUGH} and pulls that succeed")
@@ -150,6 +156,23 @@ def _scored(
         math.nan if number is None else float(number) for number in (found.measured, found.low, found.high)
     )
     return _row(claim, where, measures, expected, (measured, low, high), verdict, says)
+
+
+def _weaker_mean(stored: StoredRun, engine: str | None, row: dict[str, Any]) -> dict[str, Any]:
+    """A mean of few repetitions decides nothing; nor does one that is too long where wire was client-limited."""
+    trials = measured(stored.trials)
+    mine = trials[trials["engine"] == engine]
+    limited = bool(((mine["client_busy"] >= LIMITED_FROM) & (mine["engine_kind"] == "wire")).any())
+    return _weaker(row, int(mine["block"].nunique()), limited=limited and row["verdict"] == DOES_NOT_HOLD)
+
+
+def _weaker(row: dict[str, Any], blocks: int, *, limited: bool) -> dict[str, Any]:
+    """A row whose evidence is too weak for its verdict is inconclusive, and says why."""
+    if row["verdict"] == CANNOT_SAY or (blocks >= ENOUGH_BLOCKS and not limited):
+        return row
+    seen = numbers.count(int(blocks), "repetition")
+    why = _LARGER if limited else f"{seen} only: a run with {_ENOUGH} would decide"
+    return row | {"verdict": CANNOT_SAY, "says": why}
 
 
 def _between(
@@ -197,12 +220,12 @@ def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
-    """Each rule with what was measured, whether it is true here, and which run would decide; a lab says that it is one."""
+    """Each rule with what was measured, whether it is true here, and which run would decide; of a lab with a link."""
     columns = [
         Column(title="Rule of thumb", prose=True),
         Column(title="Where"),
         Column(title="Measured", number=True),
-        Column(title="95% interval", number=True),
+        Column(title="Interval", number=True, hint="of a comparison: as in Comparisons; else 95%"),
         Column(title="Here"),
         Column(title="What this run lacks, or how it differs", prose=True),
     ]
@@ -217,8 +240,9 @@ def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
         )
     said = (
         "Guides to pulling images across regions give these rules, and teams quote them. A rule is true here where the "
-        "whole 95% interval is within it, and not true where the interval is outside."
+        "whole interval is within it, and not true where the interval is outside. Fewer than "
+        f"{_ENOUGH} decide nothing, and nor do client-limited configurations."
     )
-    if only_loopback(stored):
-        said += " All registries of this run are on the client's own machine. This says nothing about real regions."
-    return join([table(columns, rows, caption="Rules of thumb compared with this run"), paragraph(said, kind="note")])
+    of_a_lab = [" This run is of a lab: see ", unknown_link(), "."] if only_loopback(stored) else []
+    made = table(columns, rows, caption="Rules of thumb compared with this run")
+    return join([made, paragraph(said, *of_a_lab, kind="note")])

@@ -14,6 +14,7 @@ import pandas as pd
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
+from pullbench.report.core.client_limit import LIMITED_FROM
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, by_block, latency_s
 from pullbench.stats.compare import MARGIN, Blocks, ComparisonVerdict, compare_paired
@@ -37,10 +38,11 @@ METRICS = {"concurrency": "wall_per_pull_s"}
 """Concurrency is there to shorten the whole; every other factor is judged by the single pull."""
 COLUMNS = [
     *("factor", "baseline", "candidate", "within", "engine", "metric", "baseline_s", "candidate_s"),
-    *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
+    *("ratio", "low", "high", "confidence", "p", "blocks", "pairs", "verdict", "client_limited"),
 ]
 
-_ORDER = {ComparisonVerdict.FASTER: 1, ComparisonVerdict.SLOWER: -1}
+_WINNER = {ComparisonVerdict.SLOWER: 0, ComparisonVerdict.FASTER: 1}
+"""Which of baseline and candidate is faster."""
 
 _Coordinates = tuple[Any, ...]
 
@@ -48,9 +50,11 @@ _Coordinates = tuple[Any, ...]
 def contrasts(stored: StoredRun) -> pd.DataFrame:
     """Every comparison that the run can answer, as COLUMNS; `ratio` is the candidate's time by the baseline's.
 
-    `within` names what is held fixed, `pairs` how many pairs of configurations answer. p is Holm-corrected within one factor.
+    `within` names what is held fixed, `pairs` how many pairs of configurations answer. p and the interval, whose level is
+    `confidence`, are Holm-corrected within one factor: the interval excludes 1 exactly where p is significant.
     `baseline_s` and `candidate_s` are geometric means over repetitions and pairs. No side wins that failed more often, by over
-    5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample.
+    5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample. `client_limited` says whether
+    a trial of either side was.
     """
     rows: list[dict[str, Any]] = []
     by_metric = {metric: _block_values(stored, metric) for metric in ("median_s", *METRICS.values())}
@@ -59,31 +63,35 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
         questions = list(_questions(values, factor, fixed, _order(stored, factor, values)))
         answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
         for question, answer in zip(questions, answers, strict=True):
-            found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
-            flattered = _flattered(stored, question, question.pop("held"), answer.verdict)
-            verdict = ComparisonVerdict.INCONCLUSIVE if flattered else answer.verdict
-            rows.append(question | found | {"verdict": str(verdict)})
+            found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "confidence", "p", "blocks")}
+            sides = _sides(stored, question, question.pop("held"))
+            verdict = ComparisonVerdict.INCONCLUSIVE if _flattered(sides, answer.verdict) else answer.verdict
+            limited = any(bool((side["client_busy"] >= LIMITED_FROM).any()) for side in sides)
+            rows.append(question | found | {"verdict": str(verdict), "client_limited": limited})
     made = pd.DataFrame(rows, columns=COLUMNS)
-    numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
+    numeric = ["ratio", "low", "high", "confidence", "p", "baseline_s", "candidate_s"]
     return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
 
 
-def _flattered(
-    stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: ComparisonVerdict
-) -> bool:
-    """Whether the side that wins owes it, as far as is known, to failures of its own."""
-    if verdict not in (ComparisonVerdict.FASTER, ComparisonVerdict.SLOWER):
-        return False
+def _sides(stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any]) -> list[pd.DataFrame]:
+    """The trials of the baseline and of the candidate."""
     trials, factor = stored.trials, question["factor"]
     mine = ~trials["warmup"].astype(bool)
     for name, value in held.items():
         mine &= trials[name] == value
-    sides = [
-        trials.loc[mine & (trials[factor] == question[side]), ["succeeded", "pulls"]]
-        for side in ("candidate", "baseline")
+    return [
+        trials.loc[mine & (trials[factor] == question[side]), ["succeeded", "pulls", "client_busy"]]
+        for side in ("baseline", "candidate")
     ]
-    winner, other = (1 - side["succeeded"].sum() / side["pulls"].sum() for side in sides[:: _ORDER[verdict]])
-    return bool(winner - other > MARGIN)
+
+
+def _flattered(sides: Sequence[pd.DataFrame], verdict: ComparisonVerdict) -> bool:
+    """Whether the side that wins owes it, as far as is known, to failures of its own."""
+    if verdict not in _WINNER:
+        return False
+    failed = [1 - side["succeeded"].sum() / side["pulls"].sum() for side in sides]
+    winner = _WINNER[verdict]
+    return bool(failed[winner] - failed[1 - winner] > MARGIN)
 
 
 def wall_blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:

@@ -76,6 +76,16 @@ def images_say(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"over {numbers.count(len(rows), 'image')} of {low}–{high} MB"
 
 
+def images_scope(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was pulled: `4 images of 0.474–1.01 MB`, `library/nginx:1.27 of 47.5 MB`; nothing where there is no row."""
+    sizes = [row["size_bytes"] / 1e6 for row in rows if numbers.known(row["size_bytes"]) and row["size_bytes"] > 0]
+    if not rows:
+        return ""
+    named = str(rows[0]["image"]) if len(rows) == 1 else numbers.count(len(rows), "image")
+    ends = list(dict.fromkeys(numbers.significant(end) for end in (min(sizes), max(sizes)))) if sizes else []
+    return f"{named} of {'–'.join(ends)} MB" if ends else named
+
+
 def images_table(rows: Sequence[Mapping[str, Any]]) -> Html:
     """A row an engine and image, the slowest first; nothing where there is one image."""
     if len({row["image"] for row in rows}) < 2:

@@ -9,6 +9,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
 from pullbench.report.core.slo_words import measured_text, slo_place, slo_title, target_text, verdict_text
+from pullbench.stats.summary import values_needed
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
@@ -58,7 +59,9 @@ def _times(document: Mapping[str, Any]) -> list[str]:
 
 def _p95(cell: Mapping[str, Any]) -> str:
     return (
-        numbers.seconds(cell["p95_s"]) if numbers.known(cell["p95_s"]) else f"needs 40 pulls (has {cell['succeeded']})"
+        numbers.seconds(cell["p95_s"])
+        if numbers.known(cell["p95_s"])
+        else f"needs {values_needed(95)} pulls (has {cell['succeeded']})"
     )
 
 
@@ -102,7 +105,7 @@ def comparison_summary(document: Mapping[str, Any]) -> str:
         )
         for cell in cells[:MOST_ROWS]
     ]
-    titles = (*factors, "baseline", "candidate", "ratio", "95% CI", "verdict", "succeeded")
+    titles = (*factors, "baseline", "candidate", "ratio", "CI", "verdict", "succeeded")
     differs = [f"- {entry['kind']}: {escape_markdown(entry['what'])}" for entry in document["differences"]]
     return "\n".join(
         [

@@ -17,6 +17,7 @@ from pullbench.report.core.sections import (
     factor_title,
     scorecard,
 )
+from pullbench.report.core.slo_words import values_to_meet
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.figures.forest import contrast, overview
 from pullbench.report.figures.grids import heat, panel
@@ -48,8 +49,10 @@ from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.served import served, served_section
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
+from pullbench.report.run.unknown import unknown_section, unknowns
 from pullbench.report.run.verdicts import Summary, contrast_sentence, headline, summary
 from pullbench.stats.compare import ComparisonVerdict
+from pullbench.stats.summary import values_needed
 
 _NOTES = (
     (
@@ -71,7 +74,9 @@ _NOTES = (
     ("Phases", "Median shares of a pull's duration, as the engine reports them. Download and unpacking overlap."),
     (
         "Percentiles",
-        "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
+        f"Over pulls, and only where two are expected beyond: p90 from {values_needed(90)} pulls of a configuration, p95 from "
+        f"{values_needed(95)}, p99 from {values_needed(99)}. An SLO needs the upper end of an interval to be met: p95 from "
+        f"{values_to_meet(95)} pulls of an engine, p99 from {values_to_meet(99)}.",
     ),
     (
         "Success",
@@ -86,14 +91,9 @@ _NOTES = (
     (
         "Comparisons",
         "Ratios within the same repetition; a difference under 5% counts as none. Faster and slower are statistically "
-        "significant: where there is no difference, at most 3.5% of comparisons report one. p is corrected (Holm) "
-        "for the comparisons of one factor, and for every configuration that the best one was picked from. A side that "
-        "failed more often never wins.",
-    ),
-    (
-        "Not known",
-        "Other load on registry, network and this machine at the time; what other vantages see. What an engine does not "
-        "report is empty, never zero.",
+        "significant: where there is no difference, at most 3.5% of comparisons report one. p and interval (CI) are corrected "
+        "(Holm) for the comparisons of one factor, and for every configuration that the best one was picked from. So the CI "
+        "excludes 1 exactly where the difference is significant. A side that failed more often never wins.",
     ),
 )
 
@@ -168,6 +168,11 @@ class RunPage:
     def to_do(self) -> Html:
         """What to fix, what to set and what to measure again, the most pressing first."""
         return to_do_list(advice(self.stored, self.summary.choice, self.curves, self.warnings, self.paid, self.phases))
+
+    def unknown(self) -> Html:
+        """What the run cannot show, and what would."""
+        said = self.summary
+        return unknown_section(unknowns(self.stored, self.cells, said.limits, self.paid, said.phases))
 
     def break_even(self) -> Html:
         """When a cache has paid, drawn."""
@@ -252,7 +257,7 @@ class RunPage:
         return sections.environment(self.stored)
 
     def method(self) -> Html:
-        """How the numbers are made, and what they do not show."""
+        """How the numbers are made."""
         return method_notes(self.stored)
 
 
@@ -389,6 +394,9 @@ def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
     if row["found_cached"]:
         words = f"{row['found_cached']} not cold"
         notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the local store"))
+    if 0 < row["phases_pulls"] < row["succeeded"]:
+        words = f"shares from {row['phases_pulls']} of {numbers.count(int(row['succeeded']), 'pull')}"
+        notes.append(tag("span", words, class_="pill open", title="the other pulls report no phases"))
     if row["proxy_other"]:
         words = f"mirror not {row['proxy_cache']} in {numbers.count(row['proxy_other'], 'trial')}"
         title = "trials whose mirror was in another state than the label says: by its upstream's counters, its headers, or a probe"
@@ -415,7 +423,7 @@ def comparisons_table(found: pd.DataFrame) -> Html:
 
 
 def method_notes(stored: StoredRun) -> Html:
-    """How the numbers are made, and what they do not show."""
+    """How the numbers are made."""
     blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "repetition")
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "repetition")
     ordered = (

@@ -1,7 +1,7 @@
 """Where the time of a pull goes, engine by engine: login, manifests, download, unpacking. From what engines report of a pull."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,12 @@ LARGE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One phase of an engine's pulls: `seconds` and `share` of the duration, both medians over pulls."""
+    """One phase of an engine's pulls: `seconds` and `share` of the duration, both medians over the `pulls` that report it."""
 
     name: str
     seconds: float
     share: float
+    pulls: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,13 @@ class PullPhases:
         """A phase's share; None where the engine does not report it."""
         return next((phase.share for phase in self.phases if phase.name == name), None)
 
+    def from_some(self, phase: Phase) -> str:
+        """` (from 4 of 12 pulls)`, where not every pull reports a phase."""
+        return f" (from {phase.pulls} of {numbers.count(self.pulls, 'pull')})" if phase.pulls < self.pulls else ""
+
     def document(self) -> dict[str, Any]:
         """The phases as JSON values."""
-        known = [{"name": each.name, "seconds": each.seconds, "share": each.share} for each in self.phases]
+        known = [asdict(each) for each in self.phases]
         place = {name: self.cell[name] for name in FACTORS}
         return place | {"pulls": self.pulls, "median_s": self.median_s, "phases": known}
 
@@ -143,7 +148,8 @@ def _phases_of(stored: StoredRun, cell: Mapping[str, Any], place: str) -> PullPh
         seconds = fine[f"{name}_s"].to_numpy(dtype=np.float64, na_value=np.nan)
         share = phase_share(seconds, duration_s)
         if share == share:
-            phases.append(Phase(name=name, seconds=float(np.nanmedian(seconds)), share=share))
+            known = int((~np.isnan(seconds)).sum())
+            phases.append(Phase(name=name, seconds=float(np.nanmedian(seconds)), share=share, pulls=known))
     return PullPhases(
         cell=cell,
         place=place,
@@ -171,7 +177,7 @@ def _engine_sentence(found: PullPhases) -> str:
     if not shown:
         return f"{took}. {found.engine} does not report its phases."
     first, *rest = shown
-    said = f"{took}: {_share(first.share)} of it is {_VERBS[first.name]}"
+    said = f"{took}: {_share(first.share)} of it is {_VERBS[first.name]}{found.from_some(first)}"
     said += "".join(f", {_share(each.share)} {_VERBS[each.name]}" for each in rest[:2])
     overlap = (found.share("download") or 0.0) + (found.share("extract") or 0.0) > _MOST_IN_ALL
     return f"{said} (they overlap)." if overlap else f"{said}."
@@ -201,6 +207,11 @@ def _share(share: float) -> str:
     return f"{share:.0%}"
 
 
+def _share_from(found: PullPhases, name: str) -> str:
+    phase = next((each for each in found.phases if each.name == name), None)
+    return numbers.NOT_KNOWN if phase is None else f"{_share(phase.share)}{found.from_some(phase)}"
+
+
 def phases_section(found: Sequence[PullPhases]) -> Html:
     """A row an engine: how long a pull takes, and each phase's share of it; nothing without a pull."""
     if not found:
@@ -220,7 +231,7 @@ def phases_section(found: Sequence[PullPhases]) -> Html:
             contents=[
                 each.engine,
                 numbers.seconds(each.median_s),
-                *(numbers.NOT_KNOWN if each.share(name) is None else _share(each.share(name) or 0.0) for name in names),
+                *(_share_from(each, name) for name in names),
                 configuration(each.cell, ("concurrency", "registry", "proxy", "platform")),
             ]
         )
@@ -228,7 +239,7 @@ def phases_section(found: Sequence[PullPhases]) -> Html:
     ]
     note = (
         "Each engine with its best registry and route, at the lowest concurrency measured there. Download and unpacking overlap, so shares "
-        "can add up to more than 100%. A dash means that the engine does not report the phase."
+        "can add up to more than 100%."
     )
     made = table(columns, rows, caption="Where the time of a pull goes")
     images = images_table([row for each in found for row in each.images])

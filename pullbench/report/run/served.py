@@ -10,9 +10,13 @@ from pullbench.model.cache_evidence import cache_word
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import label, varying
-from pullbench.report.render.html import Column, Html, Row, clipped, table
+from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table
 
 MOST_ROWS = 24
+_HITS_OF_A_COLD_ONE = (
+    "Hits of a cold mirror are layers that images share. The first pull of a trial downloads them, and the mirror has them "
+    "for the next image."
+)
 PLACE = ["engine", "registry", "proxy", "proxy_cache"]
 """What decides who serves a pull: the other factors have no part in it."""
 COLUMNS = [*PLACE, "server", "hits", "misses", "pulls", "share"]
@@ -81,7 +85,9 @@ def served_section(found: pd.DataFrame, cells: pd.DataFrame) -> Html:
         for row in records(found.head(MOST_ROWS))
     ]
     left = f"; {len(found) - len(rows)} more rows are in the results" if len(found) > len(rows) else ""
-    return table(columns, rows, caption=f"Who served the bytes{left}")
+    made = table(columns, rows, caption=f"Who served the bytes{left}")
+    shared = found[(found["proxy_cache"] == "cold") & (found["hits"] > 0)]
+    return made if shared.empty else join([made, paragraph(_HITS_OF_A_COLD_ONE, kind="note")])
 
 
 def _cache(row: Mapping[str, Any]) -> str:

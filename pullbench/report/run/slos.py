@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pullbench.model.capability import engines_by_work, engines_to_judge
+from pullbench.model.route import DIRECT
 from pullbench.report.core.slo_words import what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CELL_KEY, CellRows, Rows, by_block, label, varying
 from pullbench.stats import slo
 from pullbench.stats.slo import Score
 
-COLUMNS = ["name", "engine", "configuration", "counts", "target", "measured", "low", "high", "verdict", "n"]
+COLUMNS = ["name", "engine", "configuration", "counts", "target", "measured", "low", "high", "verdict", "n", "pools"]
 API = "p99_api_s"
 API_KINDS = ("token", "manifest")
 _Scorer = Callable[[Rows, float], tuple[Score, int]]
@@ -28,7 +29,8 @@ def slos(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     Pulls are scored for the engines of `slo.engines`, API answers for each engine that reports any; where none does, that
     SLO has one row without an engine. `configuration` is None in the row of a whole engine. `counts` says whether a row is a
     verdict of its own: those of engines are, those of configurations where the spec says `per_configuration`. An engine with
-    one configuration has no second row for it. `n` is the number of pulls, or API answers, behind a row.
+    one configuration has no second row for it. `n` is the number of pulls, or API answers, behind a row. `pools` names the
+    caches (`cache`, `proxy_cache`) whose cold and warm pulls a row of pull times takes together.
     """
     score, each = _Scorers(stored), bool((stored.spec.get("slo") or {}).get("per_configuration"))
     judged, factors = judged_engines(stored), varying(table)
@@ -37,10 +39,20 @@ def slos(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
         for engine in score.engines(name, judged):
             rows.append(_row(name, engine, None, *score.engine(name, engine, target)) | {"counts": True})
             cells = records(table[table["engine"] == engine])
+            rows[-1]["pools"] = _pools(cells) if name.endswith("_pull_s") else []
             for cell in cells if len(cells) > 1 else []:
                 found = _row(name, engine, label(cell, factors), *score.cell(name, cell, target))
-                rows.append(found | {"counts": each})
+                rows.append(found | {"counts": each, "pools": []})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _pools(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The caches that are cold in one configuration, and not in another that has this cache."""
+    states = {
+        "cache": {cell["cache"] for cell in cells},
+        "proxy_cache": {cell["proxy_cache"] for cell in cells if cell["proxy"] != DIRECT},
+    }
+    return [name for name, seen in states.items() if "cold" in seen and len(seen) > 1]
 
 
 def engine_scores(

@@ -12,12 +12,13 @@ from pullbench.report.core.client_limit import limit_notices
 from pullbench.report.core.slo_words import measured_text, over_all, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
-from pullbench.report.run.best import Choice, best, best_title, choose, reservations
+from pullbench.report.run.best import Choice, best, best_title, choose, one_route, reservations
 from pullbench.report.run.break_even import break_evens, pays_line
 from pullbench.report.run.claims import only_loopback
+from pullbench.report.run.images import images_scope
 from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
-from pullbench.stats.compare import ComparisonVerdict
+from pullbench.stats.compare import MARGIN, ComparisonVerdict, matters
 from pullbench.stats.summary import MIN_BLOCKS
 
 _MOST_WORDS = 30
@@ -62,6 +63,8 @@ class Summary:
     slo: tuple[str, ...]
     notes: tuple[str, ...]
     """What limits the above, each with what to do."""
+    limits: tuple[str, ...] = ()
+    """Those of `notes` that are no failures, an entry each."""
     choice: Choice | None = None
     """What `best` is about; None where no configuration can be chosen."""
     phases: tuple[PullPhases, ...] = ()
@@ -87,27 +90,36 @@ def summary(
         found = (
             _nothing_measured(stored) if cells.empty or not cells["pulls"].sum() else _every_pull_failed(stored, cells)
         )
-        return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=tuple(_incomplete(stored)))
+        missing = tuple(_incomplete(stored))
+        return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=missing, limits=missing)
     of_nodes = stored.run.kind == "fleet"
     nodes = [f"{clause}." for clause in fleet_times.summary(fleet_times.cells(stored))] if of_nodes else []
     chosen = choose(stored, cells)
-    notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(chosen)]
+    incomplete, excluded = _incomplete(stored), excluded_notes(stored.planned_out)
+    reserved = [*reservations(chosen), *one_route(cells)]
+    limited = limit_notices(records(cells), stored.environment)
+    here = ["The registry is on this machine too."] if limited and only_loopback(stored) else []
     known = () if of_nodes else pull_phases(stored, cells) if phases is None else phases
     return Summary(
         cause=tuple(cause(known)),
         best=tuple(nodes if of_nodes else best(stored, cells, chosen)),
         mirror=()
         if of_nodes
-        else pays_line(break_evens(stored) if paid is None else paid, None if chosen is None else chosen.cell),
+        else pays_line(
+            break_evens(stored) if paid is None else paid,
+            None if chosen is None else chosen.cell,
+            images_scope(known[0].images) if known else "",
+        ),
         choice=chosen,
         phases=tuple(known),
         slo=_slo(scores).clauses,
-        notes=(*notes, *_limits(stored, cells), *_excluded(stored)),
+        notes=(*incomplete, *_failures(stored, cells), *reserved, *limited, *here, *excluded),
+        limits=(*incomplete, *reserved, *limited, *excluded),
     )
 
 
 def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said: Summary | None = None) -> Headline:
-    """Where the time goes, which configuration is best, and whether the SLOs are met: three sentences or so.
+    """Where the time goes, which configuration is best, whether a mirror pays, and whether the SLOs are met: a few sentences.
 
     A run that lacks trials says so, whatever its status. `said` is its `summary`, where that is known already.
     """
@@ -121,7 +133,12 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said:
         Headline(
             status=judged.status,
             title=title,
-            clauses=(*said.cause[:1], *_best_clause(stored, said), *said.slo[:1]),
+            clauses=(
+                *said.cause[:1],
+                *_best_clause(stored, said),
+                *(f"Mirror: {pays}" for pays in said.mirror[:1]),
+                *said.slo[:1],
+            ),
         ),
         stored,
     )
@@ -201,16 +218,10 @@ def as_sentences(remedy: str) -> list[str]:
     return [f"{part[:1].upper()}{part[1:]}." for part in remedy.rstrip(".").split("; ") if part]
 
 
-def _limits(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
-    """The client-limited configurations; a registry on the same machine takes its share of the cores."""
-    notices = limit_notices(records(cells), stored.environment)
-    return [*notices, "The registry is on this machine too."] if notices and only_loopback(stored) else notices
-
-
-def _excluded(stored: StoredRun) -> list[str]:
+def excluded_notes(planned_out: Sequence[Mapping[str, Any]]) -> list[str]:
     """The configurations that could not be measured, with the most frequent reason."""
     reasons: dict[str, int] = {}
-    for entry in stored.planned_out:
+    for entry in planned_out:
         reasons[str(entry["reason"])] = reasons.get(str(entry["reason"]), 0) + 1
     if not reasons:
         return []
@@ -228,11 +239,11 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     if row["factor"] == "concurrency":
         candidate, baseline = f"A trial with {candidate}", f"one with {baseline}"
     within = f" ({row['within']})" if row["within"] else ""
-    span = f"95% CI {numbers.ratio_range(row['low'], row['high'])}"
+    span = f"CI {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
         case ComparisonVerdict.FASTER:
             speed = numbers.significant(1 / row["ratio"])
-            span = f"95% CI {numbers.ratio_range(1 / row['high'], 1 / row['low'])}"
+            span = f"CI {numbers.ratio_range(1 / row['high'], 1 / row['low'])}"
             return f"{candidate} is {speed} times as fast as {baseline}{within}, {span}."
         case ComparisonVerdict.SLOWER:
             return f"{candidate} takes {numbers.significant(row['ratio'])} times as long as {baseline}{within}, {span}."
@@ -243,10 +254,17 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
                 f"{candidate} compared with {baseline}{within}: too few samples, {row['blocks']} of the "
                 f"{MIN_BLOCKS} common repetitions needed."
             )
-    return (
-        f"{candidate} compared with {baseline}{within} is inconclusive: {numbers.ratio(row['ratio'])}, {span}. "
-        "More repetitions narrow the interval."
-    )
+    said = f"{candidate} compared with {baseline}{within} is inconclusive: {numbers.ratio(row['ratio'])}, {span}."
+    return f"{said} {_why_inconclusive(row)}"
+
+
+def _why_inconclusive(row: Mapping[str, Any]) -> str:
+    """Why a comparison has no verdict, and what would give one."""
+    if not numbers.known(row["low"]) or row["low"] <= 1 <= row["high"]:
+        return "More repetitions narrow the interval."
+    if not matters(row["ratio"]):
+        return f"The difference may be under {MARGIN:.0%}; more repetitions narrow the interval."
+    return "The faster one failed more often, so its times are no fair sample."
 
 
 def _nothing_measured(stored: StoredRun) -> Headline:
@@ -296,7 +314,7 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     if missed:
         counted = f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed"
         found = [
-            f"{_name(row, several=several)} {measured_text(row)}{over_all(row['settings'])} "
+            f"{_name(row, several=several)} {measured_text(row)}{over_all(row)} "
             f"(target {target_text(row['name'], row['target'])})"
             for row in missed
         ]
@@ -315,7 +333,7 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     every = (
         f"All {of} are met"
         if met > 1
-        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}{over_all(rows[0]['settings'])}"
+        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}{over_all(rows[0])}"
     )
     return "met", "Ready: every SLO met", [f"{every}."]
 

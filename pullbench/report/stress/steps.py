@@ -151,7 +151,7 @@ def _scores(mine: StoredRun) -> list[dict[str, Any]]:
     for name, engine, found, n in engine_scores(mine, mine.targets, list(measured_engines(mine))):
         values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
         place = {"name": name, "engine": engine, "configuration": None}
-        row = {**place, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []}
+        row = {**place, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": [], "pools": []}
         rows.append(with_reason(row))
     return rows
 

@@ -308,7 +308,7 @@ def _against_before(found: Stressed, seen: Recovery) -> list[str]:
         ComparisonVerdict.TOO_FEW_SAMPLES: "has too few trials to compare it with the ramp up",
     }
     span = numbers.ratio_range(before.low, before.high)
-    interval = "" if span == numbers.NOT_KNOWN else f", 95% CI {span}"
+    interval = "" if span == numbers.NOT_KNOWN else f", 97% CI {span}"
     said = f"{numbers.ratio(before.ratio)} the time{interval}"
     if before.verdict is ComparisonVerdict.INCONCLUSIVE and (more := more_repetitions(before)):
         said += f"; needs about {numbers.count(more, 'more trial')} per step"
