@@ -250,7 +250,9 @@ def test_a_run_that_failed_everywhere_says_why_and_what_to_do(make) -> None:
     said = headline(make(small(fail_everywhere=True)))
     assert (said.status, said.title) == ("failed", "Every pull failed")
     assert "None of 40 pulls" in said.clauses[0] and "`reset`" in said.clauses[0]
-    assert list(said.clauses[1:]) == as_sentences(tables.errors(make(small(fail_everywhere=True))).iloc[0]["remedy"])
+    remedy = as_sentences(tables.errors(make(small(fail_everywhere=True))).iloc[0]["remedy"])
+    assert list(said.clauses[1:-1]) == remedy
+    assert "`pullbench errors reset`" in said.clauses[-1]
 
 
 def test_where_every_configuration_has_failures_none_is_recommended(make) -> None:
