@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pullbench.errors import ROUTE_FAILURES, ErrorCode, RegistryError, Responder
 from pullbench.registry.answer import AnswerError
-from pullbench.registry.auth import Credentials
+from pullbench.registry.auth import Credentials, TokenRequest
 
 _MAY_PASS = (408, 425, 429)
 
@@ -149,6 +149,7 @@ class Logins:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Credentials], Login] = {}
+        self._refused: dict[tuple[str, TokenRequest], tuple[float, RegistryError]] = {}
 
     def of(self, server: str, credentials: Credentials, *, route_url: str) -> Login:
         """The login at a server: a token service's URL, or the registry's own for Basic."""
@@ -161,6 +162,17 @@ class Logins:
         """The refusal of these credentials for a registry; None if none is known."""
         found = self._at(route_url, credentials)
         return next((login.refusal for login in found if login.refusal is not None), None)
+
+    def refuse_token(self, route: str, request: TokenRequest, error: RegistryError, *, until_s: float) -> None:
+        """Remember until a time on the monotonic clock that a token service refused a request along a route."""
+        with self._lock:
+            self._refused[route, request] = (until_s, error)
+
+    def refused_token(self, route: str, request: TokenRequest, now_s: float) -> RegistryError | None:
+        """The error of a token request that was refused a short time ago; None if it may be sent."""
+        with self._lock:
+            until_s, error = self._refused.get((route, request), (now_s, None))
+        return error if now_s < until_s else None
 
     def accepts(self, route_url: str, credentials: Credentials | None) -> bool:
         """Whether a registry or its token service has accepted these credentials."""

@@ -64,16 +64,6 @@ class _Access:
     challenges: tuple[Challenge, ...] = ()
     renew_at_s: float | None = None
     """On the monotonic clock; None if it does not expire."""
-    refused: "_RefusedToken | None" = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RefusedToken:
-    """A request that the token service refused, and its error; `until_s` is on the monotonic clock."""
-
-    request: TokenRequest
-    error: RegistryError
-    until_s: float
 
 
 class Authorizer:
@@ -319,14 +309,14 @@ class Authorizer:
             return
         request = self._token_request(bearer, repository, credentials)
         asked_at_s = self._monotonic()
-        known = access.refused
-        if known is not None and known.request == request and asked_at_s < known.until_s:
-            raise known.error
+        is_first = access.header is None
+        if is_first and (known := self._logins.refused_token(self._route.name, request, asked_at_s)) is not None:
+            raise known
         try:
             token = self._exchanged(request, exchange, bearer, repository, credentials, wait_s)
         except RegistryError as error:
-            if is_refusal(error) and access.header is None:
-                access.refused = _RefusedToken(request=request, error=error, until_s=asked_at_s + REFUSAL_KEPT_S)
+            if is_first and is_refusal(error):
+                self._logins.refuse_token(self._route.name, request, error, until_s=asked_at_s + REFUSAL_KEPT_S)
             raise
         early_s = min(RENEW_BEFORE_S, token.expires_in_s / 10)
         # Set the time first: a thread that reads between the two must not renew the new value.
