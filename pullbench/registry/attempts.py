@@ -149,6 +149,7 @@ class Logins:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Credentials], Login] = {}
+        self._given: set[tuple[str, TokenRequest]] = set()
         self._refused: dict[tuple[str, TokenRequest], tuple[float, RegistryError]] = {}
 
     def of(self, server: str, credentials: Credentials, *, route_url: str) -> Login:
@@ -163,10 +164,16 @@ class Logins:
         found = self._at(route_url, credentials)
         return next((login.refusal for login in found if login.refusal is not None), None)
 
-    def refuse_token(self, route: str, request: TokenRequest, error: RegistryError, *, until_s: float) -> None:
-        """Remember until a time on the monotonic clock that a token service refused a request along a route."""
+    def give_token(self, route: str, request: TokenRequest) -> None:
+        """Remember that a token service answered a request along a route with a token: a later refusal may pass."""
         with self._lock:
-            self._refused[route, request] = (until_s, error)
+            self._given.add((route, request))
+
+    def refuse_token(self, route: str, request: TokenRequest, error: RegistryError, *, until_s: float) -> None:
+        """Remember a refusal until a time on the monotonic clock, unless the same request got a token before."""
+        with self._lock:
+            if (route, request) not in self._given:
+                self._refused[route, request] = (until_s, error)
 
     def refused_token(self, route: str, request: TokenRequest, now_s: float) -> RegistryError | None:
         """The error of a token request that was refused a short time ago; None if it may be sent."""

@@ -36,7 +36,7 @@ RENEW_BEFORE_S = 10.0
 """A token is renewed this long before it expires, or in the last tenth of a short lifetime."""
 
 REFUSAL_KEPT_S = 60.0
-"""A refused token is not requested again for this long, unless the repository had one before."""
+"""A refused token is not requested again for this long, unless the process got it before."""
 
 TokenExchange = Callable[[TokenRequest], Token]
 """Makes one exchange with a token service; raises RegistryError."""
@@ -309,15 +309,16 @@ class Authorizer:
             return
         request = self._token_request(bearer, repository, credentials)
         asked_at_s = self._monotonic()
-        is_first = access.header is None
-        if is_first and (known := self._logins.refused_token(self._route.name, request, asked_at_s)) is not None:
+        if (known := self._logins.refused_token(self._route.name, request, asked_at_s)) is not None:
             raise known
         try:
             token = self._exchanged(request, exchange, bearer, repository, credentials, wait_s)
         except RegistryError as error:
-            if is_first and is_refusal(error):
-                self._logins.refuse_token(self._route.name, request, error, until_s=asked_at_s + REFUSAL_KEPT_S)
+            if is_refusal(error):
+                until_s = asked_at_s + REFUSAL_KEPT_S
+                self._logins.refuse_token(self._route.name, request, error, until_s=until_s)
             raise
+        self._logins.give_token(self._route.name, request)
         early_s = min(RENEW_BEFORE_S, token.expires_in_s / 10)
         # Set the time first: a thread that reads between the two must not renew the new value.
         access.renew_at_s = asked_at_s + token.expires_in_s - early_s

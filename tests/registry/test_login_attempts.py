@@ -372,6 +372,23 @@ def test_an_anonymous_client_that_the_token_service_refuses_asks_once_for_each_r
 
 
 @pytest.mark.parametrize("source", ["anonymous", "env:CI"])
+def test_a_token_that_was_given_once_is_asked_for_after_each_refusal_as_in_a_run(
+    registry: FakeRegistry, tokens: Tokens, source: str
+) -> None:
+    keychain = Keychain(environ=RIGHT)
+    given = httpx.Response(200, json={"token": "t0ken"})
+    answers = [given, httpx.Response(403), httpx.Response(403), given]
+    tokens.refuse = lambda _request: copy_of(answers[len(tokens.scopes) - 1])
+    for answer in answers:
+        with registry.client(source, keychain=keychain) as client:  # one for each pull
+            if answer is given:
+                client.head_manifest(Reference.parse(IMAGES[0]))
+            else:
+                fault_of(lambda: client.head_manifest(Reference.parse(IMAGES[0])))
+    assert tokens.scopes == ["repository:app0:pull"] * 4
+
+
+@pytest.mark.parametrize("source", ["anonymous", "env:CI"])
 def test_a_refused_token_is_asked_for_again_after_a_minute(registry: FakeRegistry, tokens: Tokens, source: str) -> None:
     now_s = 0.0
     tokens.refuse = lambda request: httpx.Response(403) if ":app0:" in str(request.url) else None
