@@ -62,11 +62,11 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """A request for a token; headers and body may contain secrets and are not shown."""
+    """A request for a token; headers and body may contain secrets and are not shown. Its hash leaves the headers out."""
 
     method: Literal["GET", "POST"]
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     body: bytes | None = field(default=None, repr=False)
 
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Origin:
     config_exists: bool = False
     entry: str | None = None
     """docker: the host's key under `auths`, as written."""
+    entry_has_login: bool = False
+    """docker: whether that entry has a login, which docker does not read if the helper answers."""
     helper: str | None = None
     """docker: the helper program for this host, such as `docker-credential-pass`."""
     helper_path: str | None = None
@@ -47,8 +49,9 @@ class Origin:
 def docker_credentials(host: str, environ: Mapping[str, str]) -> Credentials | None:
     """The login that docker's client has for a host; None means anonymous.
 
-    A helper comes before the entry in the file. Where the helper fails or has nothing, the entry is used. Raises UsageError if
-    the file or this host's entry cannot be read, or if the helper fails and the entry has no login.
+    If the file names a helper, the entry's user is used only where the helper fails, not where it has no login; the entry's
+    registry token always is. Raises UsageError if the file or this host's entry cannot be read, or if the helper fails and the
+    entry has no login.
     """
     path = docker_config_path(environ)
     if path is None or not path.exists():
@@ -57,13 +60,14 @@ def docker_credentials(host: str, environ: Mapping[str, str]) -> Credentials | N
     found: Credentials | None = None
     try:
         document = _checked(json.loads(path.read_bytes()))
-        helper, key = _helper_of(document, host), _entry_key(document["auths"], host)
+        helper, entry = _helper_of(document, host), document["auths"].get(_entry_key(document["auths"], host))
         if helper is not None:
             try:
-                found = _of_helper(ask_helper(helper, HUB_ENTRY if host in DOCKER_HUB_HOSTS else host, environ))
+                answer = ask_helper(helper, HUB_ENTRY if host in DOCKER_HUB_HOSTS else host, environ)
+                return _with_registry_token(_of_helper(answer), entry)
             except HelperError as error:
                 failure = error
-        found = found or _login_in(document["auths"].get(key))
+        found = _login_in(entry)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"credentials 'docker': {path} cannot be read ({type(error).__name__}); "
@@ -119,6 +123,24 @@ def _login_in(entry: object) -> Credentials | None:
     )
 
 
+def _with_registry_token(found: Credentials | None, entry: object) -> Credentials | None:
+    """A helper's login with the registry token of the entry, if that has one: helpers keep none."""
+    try:
+        token = getattr(_login_in(entry), "registry_token", None)
+    except ValueError:
+        return found
+    if token is None:
+        return found
+    return replace(found or Credentials(username=TOKEN_USERNAME, password=""), registry_token=token)
+
+
+def _has_login(entry: object) -> bool:
+    try:
+        return _login_in(entry) is not None
+    except ValueError:
+        return False
+
+
 def _decoded(auth: str) -> tuple[str, str]:
     """User name and password of `auth`: base64 of `user:password`."""
     text = base64.b64decode(auth.replace("\n", "").replace("\r", ""), validate=True).decode()
@@ -165,6 +187,7 @@ def origin(source: str, host: str, environ: Mapping[str, str]) -> Origin:
         config_path=str(path),
         config_exists=path.exists(),
         entry=entry,
+        entry_has_login=entry is not None and _has_login(auths[entry]),
         helper=helper,
         helper_path=shutil.which(helper, path=environ.get("PATH")) if helper else None,
         near=_near([key for key in auths if key != entry], host),

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
 from pullbench.model.addresses import login_host
 from pullbench.model.route import Route
 from pullbench.model.text import clean
 from pullbench.registry.answer import Answer, AnswerError, host_of
-from pullbench.registry.attempts import Login, LoginError, Logins
+from pullbench.registry.attempts import Login, LoginError, Logins, is_refusal
 from pullbench.registry.auth import (
     Challenge,
     Credentials,
@@ -33,6 +34,9 @@ from pullbench.registry.redaction import redacted, secrets_of
 
 RENEW_BEFORE_S = 10.0
 """A token is renewed this long before it expires, or in the last tenth of a short lifetime."""
+
+REFUSAL_KEPT_S = 60.0
+"""A refused token is not requested again for this long, unless the process got it before."""
 
 TokenExchange = Callable[[TokenRequest], Token]
 """Makes one exchange with a token service; raises RegistryError."""
@@ -86,6 +90,8 @@ class Authorizer:
         self._lock = threading.Lock()
         self._accesses: dict[str | None, _Access] = {}
         self._known: Credentials | None = None
+        self._of_thread = threading.local()
+        """`exchange`: what the thread's last `renew` was given."""
 
     def due(self, repository: str | None) -> tuple[Challenge, ...]:
         """The challenge to renew with if the current value expires soon; else empty. Call it before `current`."""
@@ -134,6 +140,7 @@ class Authorizer:
         Raises RegistryError if the token service fails, is unsafe or has refused these credentials before, or if another thread's
         exchange takes longer than `wait_s`.
         """
+        self._of_thread.exchange = exchange
         access = self._access(repository)
         if not access.lock.acquire(timeout=-1 if wait_s is None else max(0.0, wait_s)):
             where = f"GET {redact_url(self._route.url)}"
@@ -163,17 +170,31 @@ class Authorizer:
         if login is None:
             yield lambda _answer: None
             return
-        with login.attempt(wait_s):
+        ask = partial(self._ask_without_repository, login, value)
+        with login.attempt(wait_s, of_repository=repository is not None, ask_without=ask):
             yield lambda answer: self._conclude(login, repository, value, answer)
 
     def _conclude(self, login: Login, repository: str | None, value: str | None, answer: Answer) -> None:
-        if answer.status != 401:
-            login.is_accepted = login.is_accepted or (answer.status < 500 and answer.status != 429)
-            self._access(repository).header = value if login.is_accepted else None
-            return
-        access = self._access(repository)
-        access.header = None
-        login.refuse(self.fault(answer, sent=value, repository=repository))
+        """After a redirect the registry itself has accepted the login; what a server before the registry answers proves nothing."""
+        access, by = self._access(repository), answer.answered_by
+        if by is Responder.REDIRECT or (by is Responder.REGISTRY and _is_beyond_login(answer.status)):
+            login.accept()
+        elif answer.status in (401, 403):
+            login.refuse(self.fault(answer, sent=value, repository=repository), of_repository=repository is not None)
+        access.header = value if login.is_accepted and (answer.status != 401 or not answer.at_home) else None
+
+    def _ask_without_repository(self, login: Login, value: str | None) -> None:
+        """Send the value to /v2/ if it requires a login, to learn whether a refusal concerned one repository only.
+
+        An open /v2/ takes any password, so nothing is sent there.
+        """
+        url, exchange = f"{self._route.url}/v2/", self._of_thread.exchange
+        is_open = _status_of(exchange, TokenRequest(method="GET", url=url)) != 401
+        request = TokenRequest(method="GET", url=url, headers={"Authorization": value or ""})
+        if is_open or not _is_beyond_login(_status_of(exchange, request)):
+            login.stop()
+        else:
+            login.accept()
 
     def is_proven(self, repository: str | None, value: str | None) -> bool:
         """Whether sending `value` again is no further login attempt: it holds no password, or the registry accepted it.
@@ -286,16 +307,18 @@ class Authorizer:
         if bearer is None:
             access.header = access.renew_at_s = None
             return
-        request = token_request(
-            bearer,
-            endpoint_url=self._route.url,
-            repository=repository,
-            credentials=credentials,
-            actions=self._actions,
-            may_send=self._route.may_send,
-        )
+        request = self._token_request(bearer, repository, credentials)
         asked_at_s = self._monotonic()
-        token = self._exchanged(request, exchange, bearer.realm, credentials, wait_s)
+        if (known := self._logins.refused_token(self._route.name, request, asked_at_s)) is not None:
+            raise known
+        try:
+            token = self._exchanged(request, exchange, bearer, repository, credentials, wait_s)
+        except RegistryError as error:
+            if is_refusal(error):
+                until_s = asked_at_s + REFUSAL_KEPT_S
+                self._logins.refuse_token(self._route.name, request, error, until_s=until_s)
+            raise
+        self._logins.give_token(self._route.name, request)
         early_s = min(RENEW_BEFORE_S, token.expires_in_s / 10)
         # Set the time first: a thread that reads between the two must not renew the new value.
         access.renew_at_s = asked_at_s + token.expires_in_s - early_s
@@ -305,26 +328,35 @@ class Authorizer:
         self,
         request: TokenRequest,
         exchange: TokenExchange,
-        realm: str,
+        bearer: Challenge,
+        repository: str | None,
         credentials: Credentials | None,
         wait_s: float | None,
     ) -> Token:
         try:
             if credentials is None:
                 return exchange(request)
-            login = self._logins.of(realm, credentials, route_url=self._route.url)
-            with login.attempt(wait_s):
-                try:
-                    token = exchange(request)
-                except RegistryError as error:
-                    login.refuse(error)
-                    raise
-                login.is_accepted = True
-                return token
+            login = self._logins.of(bearer.realm, credentials, route_url=self._route.url)
+            plain = self._token_request(bearer, None, credentials)
+            ask = partial(_try_token, login, exchange, plain, of_repository=False)
+            with login.attempt(wait_s, of_repository=repository is not None, ask_without=ask):
+                return _try_token(login, exchange, request, of_repository=repository is not None)
         except RegistryError as error:
             if error.answered_by is None and error.code not in (ErrorCode.TIMEOUT, ErrorCode.CANCELLED):
                 error.answered_by, error.host = Responder.TOKEN_SERVICE, host_of(request.url)
             raise
+
+    def _token_request(
+        self, bearer: Challenge, repository: str | None, credentials: Credentials | None
+    ) -> TokenRequest:
+        return token_request(
+            bearer,
+            endpoint_url=self._route.url,
+            repository=repository,
+            credentials=credentials,
+            actions=self._actions,
+            may_send=self._route.may_send,
+        )
 
     def _secrets(self) -> tuple[str, ...]:
         """Our secrets that a server may echo: credentials, tokens, and the values of the route's extra headers."""
@@ -343,3 +375,30 @@ def _may_pull(token: str, repository: str | None) -> bool:
     """Whether a token says that it grants pulls from a repository."""
     scopes = token_access(token) or ()
     return any(scope.startswith(f"repository:{repository}:") and "pull" in scope.rpartition(":")[2] for scope in scopes)
+
+
+def _is_beyond_login(status: int) -> bool:
+    """Whether a registry answers so only after it has accepted the login."""
+    return status < 500 and status not in (401, 403, 429)
+
+
+def _try_token(login: Login, exchange: TokenExchange, request: TokenRequest, *, of_repository: bool) -> Token:
+    """Make one exchange with credentials, and remember what it says about them."""
+    try:
+        token = exchange(request)
+    except RegistryError as error:
+        login.refuse(error, of_repository=of_repository)
+        raise
+    login.accept()
+    return token
+
+
+def _status_of(exchange: TokenExchange, request: TokenRequest) -> int:
+    """The status of an answer that has no token. Raises RegistryError if there is none, or if the server fails."""
+    try:
+        exchange(request)
+    except RegistryError as error:
+        if error.status is None or not (error.status < 400 or is_refusal(error)):
+            raise
+        return error.status
+    return 200

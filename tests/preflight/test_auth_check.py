@@ -254,6 +254,117 @@ def test_an_open_v2_before_repositories_with_basic_warns(registry: FakeRegistry)
     assert found_at(registry, "anonymous").code == "unauthorized"
 
 
+DENIED_BODY = {"errors": [{"code": "DENIED", "message": "denied"}]}
+WRONG = basic_header(Credentials(username="ann", password="another"))
+
+
+def with_tokens_of(password: str, behind: Any) -> Any:
+    """Repositories behind a token service that takes one login, and names no repository when it refuses another."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            if request.headers.get("Authorization") != password:
+                return httpx.Response(401, json={"details": "incorrect username or password"})
+            return httpx.Response(200, json={"token": "t0ken"})
+        if request.headers.get("Authorization") != "Bearer t0ken":
+            challenge = 'Bearer realm="https://auth.example.com/token",service="r"'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        answer: httpx.Response = behind(request)
+        return answer
+
+    return handle
+
+
+@pytest.mark.parametrize("basic", [True, False])
+@pytest.mark.parametrize("images", [["app:1.0"], ["app:1.0", "team/0:1.0"]])
+def test_a_wrong_password_behind_an_open_v2_is_never_called_valid(
+    registry: FakeRegistry, basic: bool, images: list[str]
+) -> None:
+    behind = with_basic(registry, WRONG) if basic else with_tokens_of(WRONG, registry.serve)
+    registry.handler = with_open_v2(behind)
+    found = found_at(registry, "env:CI", images=images)
+    assert (found.status, found.code) == (Status.FAIL, "unauthorized")
+    assert "valid" not in found.observed and "'ann'" in found.observed
+    assert "CI_PASSWORD" in found.remedy and "permission" not in found.remedy
+
+
+def test_a_wrong_password_behind_an_open_v2_warns_where_another_repository_is_public(registry: FakeRegistry) -> None:
+    behind = with_basic(registry, WRONG)
+    registry.handler = with_open_v2(
+        lambda request: registry.serve(request) if "/team/0/" in request.url.path else behind(request)
+    )
+    found = found_at(registry, "env:CI", images=["app:1.0", "team/0:1.0"])
+    assert (found.status, found.code) == (Status.WARN, "unauthorized")
+
+
+@pytest.mark.parametrize("basic", [True, False])
+def test_a_right_password_without_the_right_behind_an_open_v2_is_forbidden(registry: FakeRegistry, basic: bool) -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, json=DENIED_BODY) if "/team/0/" in request.url.path else registry.serve(request)
+
+    def behind_basic(request: httpx.Request) -> httpx.Response:
+        return serve(request) if request.headers.get("Authorization") == BASIC else with_basic(registry, BASIC)(request)
+
+    registry.handler = with_open_v2(behind_basic if basic else with_tokens_of(BASIC, serve))
+    found = found_at(registry, "env:CI", images=["app:1.0", "team/0:1.0"])
+    assert (found.status, found.code) == (Status.WARN, "forbidden")
+    assert "give user 'ann' permission to pull team/0" in found.remedy
+
+
+@pytest.mark.parametrize("open_v2", [True, False])
+def test_a_password_that_gets_403_and_was_never_accepted_is_not_called_valid(
+    registry: FakeRegistry, open_v2: bool
+) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "Authorization" in request.headers:
+            return httpx.Response(403, json=DENIED_BODY)
+        return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+
+    registry.handler = with_open_v2(handle) if open_v2 else handle
+    found = found_at(registry, "env:CI", images=["app:1.0", "team/0:1.0"])
+    assert (found.status, found.code) == (Status.FAIL, "unauthorized")
+    assert "valid" not in found.observed and "CI_PASSWORD" in found.remedy
+    assert sum("Authorization" in request.headers for request in registry.requests) == 1
+
+
+def test_a_right_password_that_only_v2_forbids_passes(registry: FakeRegistry) -> None:
+    behind = with_basic(registry, BASIC)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        is_v2 = request.url.path == "/v2/" and "Authorization" in request.headers
+        return httpx.Response(403) if is_v2 else behind(request)
+
+    registry.handler = handle
+    assert found_at(registry, "env:CI").status is Status.PASS
+
+
+@pytest.mark.parametrize("open_v2", [True, False])
+@pytest.mark.parametrize("basic", [True, False])
+def test_who_has_no_login_is_told_to_log_in_and_not_to_log_in_again(
+    registry: FakeRegistry, open_v2: bool, basic: bool
+) -> None:
+    behind = with_basic(registry, BASIC) if basic else with_tokens_of(BASIC, registry.serve)
+    registry.handler = with_open_v2(behind) if open_v2 else behind
+    found = found_at(registry, "docker", environ={})
+    assert (found.status, found.code) == (Status.FAIL, "unauthorized")
+    assert "docker logout" not in found.remedy and "`docker login registry.example.com`" in found.remedy
+
+
+@pytest.mark.parametrize("status", [402, 412, 423, 451])
+@pytest.mark.parametrize("source", ["anonymous", "env:CI"])
+def test_a_policy_that_refuses_a_pull_is_no_matter_of_the_login(
+    registry: FakeRegistry, source: str, status: int
+) -> None:
+    body = {"errors": [{"code": "PROJECTPOLICYVIOLATION", "message": "current image with 5 vulnerabilities"}]}
+    registry.handler = lambda request: (
+        httpx.Response(status, json=body) if "/manifests/" in request.url.path else registry.serve(request)
+    )
+    found = found_at(registry, source)
+    assert (found.status, found.code) == (Status.FAIL, "forbidden")
+    assert "5 vulnerabilities" in found.observed
+    assert "login" not in found.remedy and "log in" not in found.remedy and "policy" in found.remedy
+
+
 def test_an_open_registry_passes_and_its_unused_user_is_told(registry: FakeRegistry) -> None:
     found = found_at(registry, "env:CI")
     assert (found.status, "not tried" in found.observed) == (Status.PASS, True)
@@ -349,20 +460,25 @@ def test_an_anonymous_refusal_may_be_a_wrong_name() -> None:
     assert "none of that name" in found.observed and "check the name" in found.remedy
 
 
+@pytest.mark.parametrize("refusal", [401, 403])
 @pytest.mark.parametrize("basic", [True, False])
 def test_a_wrong_password_is_sent_once_in_a_whole_preflight_of_twenty_images(
-    registry: FakeRegistry, basic: bool
+    registry: FakeRegistry, basic: bool, refusal: int
 ) -> None:
     images = [f"team/{number}:1.0" for number in range(9)] + [f"app:{number}" for number in range(11)]
     logins: list[str] = []
 
     def token(request: httpx.Request) -> httpx.Response:
         logins.append(request.headers["Authorization"])
+        if refusal == 403:
+            return httpx.Response(403, json=DENIED_BODY)
         return httpx.Response(401, json={"details": "incorrect username or password"})
 
     def handle(request: httpx.Request) -> httpx.Response:
         if "Authorization" in request.headers:
             logins.append(request.headers["Authorization"])
+            if refusal == 403:
+                return httpx.Response(403, json=DENIED_BODY)
         return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
 
     if basic:
@@ -371,9 +487,12 @@ def test_a_wrong_password_is_sent_once_in_a_whole_preflight_of_twenty_images(
         token_world(registry, token)
     with context_over(registry, spec_of(credentials="env:CI", images=images)) as context:
         targets = [(auth, target_of(context))] + [(image, target_of(context, name)) for name in images]
+        if refusal == 403:  # as in a preflight, where `image` waits for `auth`
+            auth.probe(context, target_of(context))
         with ThreadPoolExecutor(8) as pool:
             findings = list(pool.map(lambda job: job[0].judge(job[0].probe(context, job[1]), job[1])[0], targets))
-    assert {finding.code for finding in findings} == {"unauthorized"}
+    assert findings[0].code == "unauthorized"
+    assert {finding.code for finding in findings[1:]} == {"forbidden" if basic and refusal == 403 else "unauthorized"}
     assert len(logins) == 1
 
 

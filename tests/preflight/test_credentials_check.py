@@ -141,6 +141,20 @@ def test_the_entry_is_named_where_its_key_is_not_the_host(tmp_path: Path) -> Non
     assert f"https://{HOST}/v1/" in probed("docker", docker_config(tmp_path, {"auths": auths}))[1].observed
 
 
+def test_a_login_in_the_file_that_docker_does_not_read_beside_its_helper_warns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper(tmp_path, "box", "echo credentials not found in native keychain; exit 1", monkeypatch)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    document = {"credsStore": "box", "auths": {HOST: inline("ann", SECRET)}}
+    found = probed("docker", docker_config(tmp_path, document) | path)[1]
+    assert (found.status, found.kind) == (Status.WARN, "credentials-helper-has-none")
+    assert "docker-credential-box" in found.observed and "skopeo" in found.observed
+    assert f"docker login {HOST}" in found.remedy and SECRET not in repr(found)
+    document["auths"] = {HOST: {}}
+    assert probed("docker", docker_config(tmp_path, document) | path)[1].status is Status.PASS
+
+
 def test_a_login_in_the_file_beside_a_helper_that_is_not_installed_passes(tmp_path: Path) -> None:
     document = {"credsStore": "absent", "auths": {HOST: inline("ann", SECRET)}}
     found = probed("docker", docker_config(tmp_path, document) | {"PATH": "/nowhere"})[1]

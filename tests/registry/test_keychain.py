@@ -219,11 +219,33 @@ def test_a_helper_is_asked_for_the_hub_by_the_name_that_docker_files_it_under(
     assert keychain.credentials("docker", "registry-1.docker.io") == Credentials(username="ann", password="p")
 
 
-def test_what_a_helper_lacks_is_looked_up_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    helper(tmp_path, "fake", """echo '{"Username":"","Secret":""}'""", monkeypatch)
-    document = {"credsStore": "fake", "auths": {HOST: inline("ann", "p")}}
-    keychain = Keychain(environ=docker_config(tmp_path, document))
-    assert keychain.credentials("docker", HOST) == Credentials(username="ann", password="p")
+NOTHING = ["echo credentials not found in native keychain; exit 1", """echo '{"Username":"","Secret":""}'"""]
+
+
+@pytest.mark.parametrize("script", NOTHING)
+@pytest.mark.parametrize("key", ["credsStore", "credHelpers"])
+def test_a_helper_that_has_no_login_means_anonymous_as_in_docker_although_the_file_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, key: str
+) -> None:
+    helper(tmp_path, "fake", script, monkeypatch)
+    named = "fake" if key == "credsStore" else {HOST: "fake"}
+    keychain = Keychain(environ=docker_config(tmp_path, {key: named, "auths": {HOST: inline("ann", "p")}}))
+    assert keychain.credentials("docker", HOST) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "user"),
+    [*((script, "<token>") for script in NOTHING), ("""echo '{"Username":"bob","Secret":"q"}'""", "bob")],
+)
+def test_a_registry_token_of_the_file_is_used_beside_any_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, user: str
+) -> None:
+    helper(tmp_path, "fake", script, monkeypatch)
+    entry = {**inline("ann", "p"), "registrytoken": "t"}
+    keychain = Keychain(environ=docker_config(tmp_path, {"credsStore": "fake", "auths": {HOST: entry}}))
+    found = keychain.credentials("docker", HOST)
+    assert found is not None
+    assert (found.username, found.password, found.registry_token) == (user, "q" if user == "bob" else "", "t")
 
 
 def test_a_helper_that_is_not_installed_is_named_without_a_warning(tmp_path: Path) -> None:

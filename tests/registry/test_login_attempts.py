@@ -15,6 +15,7 @@ from pullbench.registry.attempts import LoginError
 from pullbench.registry.auth import Credentials, basic_header
 from pullbench.registry.client import RegistryClient, image_facts
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.login import REFUSAL_KEPT_S
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, config_blob, manifest_of, with_basic
 from tests.registry.tokens import jwt
 
@@ -176,6 +177,229 @@ def test_a_password_that_is_known_to_be_right_is_not_taken_for_wrong_by_a_later_
     tokens.refuse = lambda request: httpx.Response(401) if ":app7:" in str(request.url) else None
     with registry.client("env:CI") as client:
         assert codes(client) == {"unauthorized": 1, "None": len(IMAGES) - 1}
+
+
+DENIED = {"errors": [{"code": "DENIED", "message": "denied"}]}
+FORBIDDING = [
+    pytest.param(httpx.Response(403, json=DENIED), id="403 DENIED"),
+    pytest.param(httpx.Response(401, json=DENIED), id="401 DENIED"),
+    pytest.param(httpx.Response(403), id="403"),
+    pytest.param(httpx.Response(404, text="no such user"), id="404"),
+    pytest.param(httpx.Response(400, json={"error": "invalid_request"}), id="400"),
+]
+
+
+def copy_of(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(answer.status_code, content=answer.content, headers=answer.headers)
+
+
+@pytest.mark.parametrize("refusal", FORBIDDING)
+def test_a_password_that_a_token_service_forbids_is_sent_for_one_repository_and_once_without(
+    registry: FakeRegistry, tokens: Tokens, refusal: httpx.Response
+) -> None:
+    tokens.refuse = lambda _request: copy_of(refusal)
+    keychain = Keychain(environ=WRONG)
+    for _ in range(2):
+        with registry.client("env:CI", keychain=keychain) as client:
+            assert "None" not in codes(client)
+            fault_of(client.ping)
+    assert tokens.scopes == ["repository:app0:pull", ""]
+
+
+@pytest.mark.parametrize("refusal", FORBIDDING[:2])
+def test_a_password_that_a_token_service_denies_without_a_repository_is_sent_once(
+    registry: FakeRegistry, tokens: Tokens, refusal: httpx.Response
+) -> None:
+    tokens.refuse = lambda _request: copy_of(refusal)
+    with registry.client("env:CI") as client:
+        fault_of(client.ping)
+        assert codes(client) == {"unauthorized": len(IMAGES)}
+    assert tokens.scopes == [""]
+
+
+@pytest.mark.parametrize("refusal", FORBIDDING[2:])
+def test_a_token_service_that_answers_only_for_repositories_is_asked_for_one(
+    registry: FakeRegistry, tokens: Tokens, refusal: httpx.Response
+) -> None:
+    tokens.refuse = lambda request: None if "scope=" in str(request.url) else copy_of(refusal)
+    with registry.client("env:CI") as client:
+        fault_of(client.ping)
+        fault_of(client.ping)
+        assert tokens.scopes == [""]
+        assert codes(client) == {"None": len(IMAGES)}
+    tokens.scopes.clear()
+    tokens.refuse = lambda _request: copy_of(refusal)
+    with registry.client("env:CI") as client:
+        fault_of(client.ping)
+        assert "None" not in codes(client)
+    assert tokens.scopes == ["", "repository:app0:pull"]
+
+
+@pytest.mark.parametrize("refusal", FORBIDDING)
+def test_a_right_password_is_tried_for_each_repository_although_the_first_is_forbidden(
+    registry: FakeRegistry, tokens: Tokens, refusal: httpx.Response
+) -> None:
+    hidden = (":app0:", ":app1:", ":app5:")
+    tokens.refuse = lambda request: copy_of(refusal) if any(one in str(request.url) for one in hidden) else None
+    with registry.client("env:CI") as client:
+        assert codes(client)["None"] == len(IMAGES) - len(hidden)
+    assert tokens.scopes.count("") == 1
+
+
+def test_a_forbidden_password_is_sent_twice_by_concurrent_checks(registry: FakeRegistry, tokens: Tokens) -> None:
+    tokens.refuse = lambda _request: httpx.Response(403, json=DENIED)
+    with registry.client("env:CI") as client, ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda image: image_facts(client, "eu", image, []).error_code, IMAGES * 3))
+    assert set(found) == {ErrorCode.UNAUTHORIZED}
+    assert list(tokens.logins.values()) == [2] and tokens.scopes[1:] == [""]
+
+
+def test_a_token_service_that_fails_after_a_forbidden_repository_has_refused_nobody(
+    registry: FakeRegistry, tokens: Tokens
+) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(403, json=DENIED) if ":app0:" in str(request.url) else httpx.Response(503)
+
+    tokens.refuse = refuse
+    with registry.client("env:CI") as client:
+        assert codes(client) == {"unauthorized": 1, "server_error": len(IMAGES) - 1}
+        tokens.refuse = lambda _request: None
+        assert codes(client) == {"unauthorized": 1, "None": len(IMAGES) - 1}  # app0's refusal is kept for a while
+
+
+def forbidding_basic(registry: FakeRegistry, *, hidden: tuple[str, ...], at_v2: int, body: Any = DENIED) -> None:
+    """A registry behind Basic: a password gets 403 for some repositories, and `at_v2` from /v2/."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "Authorization" not in request.headers and not (at_v2 == 0 and request.url.path == "/v2/"):
+            return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        is_hidden = any(f"/v2/{name}/" in request.url.path for name in hidden)
+        if is_hidden or (request.url.path == "/v2/" and at_v2 == 403):
+            return httpx.Response(403, json=body) if body else httpx.Response(403)
+        return registry.serve(request)
+
+    registry.handler = handle
+
+
+ALL = tuple(image.partition(":")[0] for image in IMAGES)
+
+
+def sent(registry: FakeRegistry) -> list[str]:
+    """The paths that received a password."""
+    return [request.url.path for request in registry.requests if "Authorization" in request.headers]
+
+
+@pytest.mark.parametrize("body", [DENIED, None])
+def test_a_password_for_basic_that_is_forbidden_everywhere_is_sent_to_one_repository_and_v2(
+    registry: FakeRegistry, body: Any
+) -> None:
+    forbidding_basic(registry, hidden=ALL, at_v2=403, body=body)
+    keychain = Keychain(environ=WRONG)
+    for _ in range(2):
+        with registry.client("env:CI", keychain=keychain) as client:
+            assert codes(client) == {"forbidden": len(IMAGES)}
+            fault_of(client.ping)
+    assert sent(registry) == ["/v2/app0/manifests/1.0", "/v2/"]
+
+
+def test_a_password_for_basic_that_v2_denies_is_sent_once(registry: FakeRegistry) -> None:
+    forbidding_basic(registry, hidden=ALL, at_v2=403)
+    with registry.client("env:CI") as client:
+        fault_of(client.ping)
+        assert codes(client) == {"forbidden": len(IMAGES)}
+    assert sent(registry) == ["/v2/"]
+
+
+def test_a_forbidden_password_for_basic_is_sent_twice_by_concurrent_checks(registry: FakeRegistry) -> None:
+    forbidding_basic(registry, hidden=ALL, at_v2=403)
+    with registry.client("env:CI") as client, ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda image: image_facts(client, "eu", image, []).error_code, IMAGES * 3))
+    assert set(found) == {ErrorCode.FORBIDDEN}
+    assert len(sent(registry)) == 2 and sent(registry)[1] == "/v2/"
+
+
+def test_a_forbidden_password_is_not_sent_to_an_open_v2_which_takes_any(registry: FakeRegistry) -> None:
+    forbidding_basic(registry, hidden=ALL, at_v2=0)
+    with registry.client("env:CI") as client:
+        assert codes(client) == {"forbidden": len(IMAGES)}
+    assert sent(registry) == ["/v2/app0/manifests/1.0"]
+
+
+def test_a_right_password_for_basic_is_tried_for_each_repository_although_the_first_is_forbidden(
+    registry: FakeRegistry,
+) -> None:
+    forbidding_basic(registry, hidden=("app0", "app1"), at_v2=200)
+    with registry.client("env:CI") as client:
+        assert codes(client) == {"forbidden": 2, "None": len(IMAGES) - 2}
+    assert sent(registry).count("/v2/") == 1
+
+
+def test_a_login_that_the_registry_calls_expired_is_sent_once(registry: FakeRegistry) -> None:
+    body = {"errors": [{"code": "DENIED", "message": "Your authorization token has expired. Reauthenticate."}]}
+    forbidding_basic(registry, hidden=ALL, at_v2=403, body=body)
+    with registry.client("env:CI") as client:
+        assert codes(client) == {"unauthorized": len(IMAGES)}
+    assert len(sent(registry)) == 1
+
+
+def test_a_storage_that_forbids_after_a_redirect_has_not_refused_the_password(registry: FakeRegistry) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "storage.example.com":
+            return httpx.Response(403, text="<Error><Code>AccessDenied</Code></Error>")
+        if "Authorization" not in request.headers:
+            return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        return httpx.Response(307, headers={"Location": "https://storage.example.com/x"})
+
+    registry.handler = handle
+    keychain = Keychain(environ=RIGHT)
+    with registry.client("env:CI", keychain=keychain) as client:
+        fault_of(lambda: client.manifest(Reference.parse(IMAGES[0])))
+    assert keychain.logins.accepts(URL, keychain.credentials("env:CI", "registry.example.com"))
+
+
+def test_an_anonymous_client_that_the_token_service_refuses_asks_once_for_each_repository(
+    registry: FakeRegistry, tokens: Tokens
+) -> None:
+    keychain = Keychain(environ={})
+    for _ in range(2):
+        with registry.client(keychain=keychain) as client:
+            assert codes(client) == {"unauthorized": len(IMAGES)}
+            assert codes(client) == {"unauthorized": len(IMAGES)}
+            assert len(tokens.scopes) == len(IMAGES)
+    with registry.client(keychain=keychain, route={"proxy": "mirror"}) as other:
+        assert codes(other) == {"unauthorized": len(IMAGES)}
+    assert len(tokens.scopes) == 2 * len(IMAGES)  # another route may lead to another answer
+
+
+@pytest.mark.parametrize("source", ["anonymous", "env:CI"])
+def test_a_token_that_was_given_once_is_asked_for_after_each_refusal_as_in_a_run(
+    registry: FakeRegistry, tokens: Tokens, source: str
+) -> None:
+    keychain = Keychain(environ=RIGHT)
+    given = httpx.Response(200, json={"token": "t0ken"})
+    answers = [given, httpx.Response(403), httpx.Response(403), given]
+    tokens.refuse = lambda _request: copy_of(answers[len(tokens.scopes) - 1])
+    for answer in answers:
+        with registry.client(source, keychain=keychain) as client:  # one for each pull
+            if answer is given:
+                client.head_manifest(Reference.parse(IMAGES[0]))
+            else:
+                fault_of(lambda: client.head_manifest(Reference.parse(IMAGES[0])))
+    assert tokens.scopes == ["repository:app0:pull"] * 4
+
+
+@pytest.mark.parametrize("source", ["anonymous", "env:CI"])
+def test_a_refused_token_is_asked_for_again_after_a_minute(registry: FakeRegistry, tokens: Tokens, source: str) -> None:
+    now_s = 0.0
+    tokens.refuse = lambda request: httpx.Response(403) if ":app0:" in str(request.url) else None
+    with registry.client(source, monotonic=lambda: now_s) as client:
+        for _ in range(3):
+            fault_of(lambda: client.head_manifest(Reference.parse(IMAGES[0])))
+        assert len(tokens.scopes) == 1
+        now_s += REFUSAL_KEPT_S
+        tokens.refuse = lambda _request: httpx.Response(200, json={"token": "t0ken"})
+        client.head_manifest(Reference.parse(IMAGES[0]))
+    assert tokens.scopes[0] == tokens.scopes[-1] == "repository:app0:pull"
 
 
 def test_429_after_a_refused_login_is_no_rate_limit(registry: FakeRegistry, tokens: Tokens) -> None:

@@ -4,11 +4,11 @@ import ipaddress
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
 from pullbench.model.addresses import login_host, official_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import curl, remedy
+from pullbench.model.remedy import curl
 from pullbench.model.route import Route
 from pullbench.model.text import clean
 from pullbench.preflight.check import (
@@ -69,6 +69,8 @@ class LoginAttempt:
     """The URL of the token service, redacted; empty for Basic."""
     fault: ObservedFault | None = None
     """The fault of the login itself."""
+    is_accepted: bool = True
+    """Whether the registry or its token service accepted the user at least once."""
     rights: tuple[Right, ...] = ()
 
 
@@ -91,10 +93,14 @@ def probe(context: CheckContext, target: Target) -> LoginAttempt:
             client.ping()
     except RegistryError as error:
         fault = ObservedFault.of(error)
-    # A refused password is not sent again here.
-    may_still_pull = fault is None or (fault.code in _REFUSALS and "bearer" in schemes)
+    logins = context.keychain.logins
+    may_be_right = "bearer" in schemes or (found is not None and logins.refusal(route.url, found) is None)
+    may_still_pull = fault is None or (fault.code in _REFUSALS and may_be_right)
     rights = _rights(context, route) if may_still_pull else ()
-    return LoginAttempt(user=user, asked=schemes, realm=clean(realm, 200), fault=fault, rights=rights)
+    is_accepted = logins.accepts(route.url, found)
+    return LoginAttempt(
+        user=user, asked=schemes, realm=clean(realm, 200), fault=fault, rights=rights, is_accepted=is_accepted
+    )
 
 
 def _rights(context: CheckContext, route: Route) -> tuple[Right, ...]:
@@ -162,13 +168,30 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
     route = target.route
     if fault.remedy is not None:
         return failed(ID, target, fault, expected, fault.remedy)
-    text, cure = fault.text, cure_of(fault, target)
+    if fault.code is ErrorCode.FORBIDDEN and fault.is_of_login and evidence.user and not evidence.is_accepted:
+        fault = replace(fault, code=ErrorCode.UNAUTHORIZED)  # /v2/ is no repository that the user may not see
+    text, cure = fault.text, _cure(evidence, fault, target)
     if fault.code in _REFUSALS and evidence.asked and fault.is_of_login:
         meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
         text = f"{text}, with {_who(evidence, route)}: {meaning}"
-        if evidence.user and route.credentials == "docker":
-            cure += "; if the token or password has expired, create a new one first"
+        cure += _renewal(evidence, route)
     return failed(ID, target, replace(fault, text=text), expected, cure)
+
+
+def _renewal(evidence: LoginAttempt, route: Route) -> str:
+    is_stored = evidence.user and route.credentials == "docker"
+    return "; if the token or password has expired, create a new one first" if is_stored else ""
+
+
+def _cure(evidence: LoginAttempt, fault: ObservedFault, target: Target) -> str:
+    """The remedy of a fault; who has no login cannot log in again."""
+    route = target.route
+    if fault.code is ErrorCode.UNAUTHORIZED and evidence.user is None and route.credentials == "docker":
+        host = login_host(route)
+        return f"log in (`docker login {host}`), or set `credentials` for this registry in the spec"
+    if fault.code is ErrorCode.FORBIDDEN and not fault.is_of_login and fault.answered_by is Responder.REGISTRY:
+        return "a policy of the registry refuses the pull: change the image, or the policy that the error names"
+    return cure_of(fault, target)
 
 
 def _without_permission(
@@ -178,13 +201,18 @@ def _without_permission(
     names = ", ".join(right.repository for right, _ in refused)
     other = next((fault for _, fault in refused if not fault.is_of_login), None)
     if other is not None:
-        fault, cure = replace(other, text=f"{how}{names} may not be pulled: {other.text}"), cure_of(other, target)
+        fault, cure = (
+            replace(other, text=f"{how}{names} may not be pulled: {other.text}"),
+            _cure(evidence, other, target),
+        )
     elif evidence.user is None:
         fault = ObservedFault(
             code=ErrorCode.UNAUTHORIZED,
             text=f"{how}the registry requires a login to pull {names}, or has none of that name ({refused[0][1].text})",
         )
-        cure = f"{_official(route, refused)}{remedy(fault.code, route)}; also check the name"
+        cure = f"{_official(route, refused)}{_cure(evidence, fault, target)}; also check the name"
+    elif not evidence.is_accepted:
+        fault, cure = _never_accepted(evidence, refused, how, names, target)
     else:
         granted = {scope for right, _ in refused for scope in right.granted or ()}
         shown = f" (the token grants {', '.join(sorted(granted)) or 'nothing'})" if _lists_scopes(refused) else ""
@@ -200,6 +228,20 @@ def _without_permission(
     if len(refused) < len(evidence.rights):
         return warned(ID, target, fault, expected, cure)
     return failed(ID, target, fault, expected, cure)
+
+
+def _never_accepted(
+    evidence: LoginAttempt, refused: list[tuple[Right, ObservedFault]], how: str, names: str, target: Target
+) -> tuple[ObservedFault, str]:
+    """Fault and remedy where only repositories require the login and none accepted it; 403 may be a missing permission, too."""
+    first = next((fault for _, fault in refused if fault.code is ErrorCode.UNAUTHORIZED), None)
+    fault = replace(first or refused[0][1], code=ErrorCode.UNAUTHORIZED)
+    meaning = "the user or the password is wrong" + ("" if first else f", or {evidence.user} may not pull {names}")
+    text = f"{how}{names} refused {_who(evidence, target.route)}: {meaning} ({fault.text})"
+    cure = _official(target.route, refused) + _cure(evidence, fault, target) + _renewal(evidence, target.route)
+    if first is None:
+        cure += f"; if both are right, give {evidence.user} permission to pull {names}"
+    return replace(fault, text=text), cure
 
 
 def _official(route: Route, refused: list[tuple[Right, ObservedFault]]) -> str:

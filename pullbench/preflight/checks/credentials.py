@@ -24,6 +24,7 @@ from pullbench.registry.keychain import shown_user
 
 ID = "credentials"
 NO_LOGIN_IN_ENTRY = "credentials-no-login-in-entry"
+HELPER_HAS_NONE = "credentials-helper-has-none"
 OTHER_NAME = "credentials-other-name"
 
 
@@ -73,6 +74,16 @@ def judge(evidence: CredentialLookup, target: Target) -> list[Finding]:
                 kind=NO_LOGIN_IN_ENTRY,
             )
         ]
+    if origin.entry_has_login:
+        observed = (
+            f"{origin.helper} has no login for {route.host}, so docker is anonymous and does not read the one in "
+            f"{origin.config_path}; podman and skopeo use that"
+        )
+        cure = (
+            f"run `docker login {login_host(route)}`, which stores it in the helper; or remove the helper from {origin.config_path} "
+            "(credsStore, credHelpers); or set `credentials: anonymous`"
+        )
+        return [warned(ID, target, observed, expected, cure, kind=HELPER_HAS_NONE)]
     if origin.near:
         observed += f", but it has one for {', '.join(clean(key, 80) for key in origin.near)}"
         if route.host in DOCKER_HUB_HOSTS:
@@ -143,7 +154,7 @@ CHECK = Check(
     statuses={
         Status.PASS: "the source can be read, and it has credentials for this host or none",
         Status.WARN: "it has none for this host, but has some for the same name with another port, or for a name of Docker Hub that "
-        "docker does not read; or its entry for this host has no login",
+        "docker does not read; or its entry for this host has no login; or the entry has one, and docker's helper, which comes first, has none",
         Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set; or the credentials would go over "
         "plain `http://` to another machine, and the spec does not allow that",
     },
@@ -153,6 +164,10 @@ CHECK = Check(
         NO_LOGIN_IN_ENTRY: FindingKind(
             cause="config.json has an entry for this host without a user and password, such as after `docker logout` or a failed helper.",
             remedy="Run `docker login HOST`, or set `credentials: anonymous` in the spec.",
+        ),
+        HELPER_HAS_NONE: FindingKind(
+            cause="config.json names a helper, and has a login for this host that the helper lacks. docker then pulls without a login, and so does pullbench; podman and skopeo use the login.",
+            remedy="Run `docker login HOST`, which stores the login in the helper, or remove the helper from config.json (`credsStore`, `credHelpers`).",
         ),
         OTHER_NAME: FindingKind(
             cause="Somebody logged in to the same registry with another port, or under a name of Docker Hub that docker does not read.",
