@@ -61,6 +61,7 @@ class Exchanger:
         self._exchange_timeout_s = exchange_timeout_s
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
         self._on_exchange = on_exchange
+        self._registry_answered = False
         self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
         # The bare transport: httpx.Client would log whole URLs with signatures, and keep cookies.
         self._home = transport or _transport(route, shared_tls_context(route.ca_file), forward_login)
@@ -96,7 +97,8 @@ class Exchanger:
                 answer = self._once(request, limit_bytes, by)
             except _KeptConnectionEndedError:
                 answer = self._once(_request(method, redirects.url, given, body), limit_bytes, by)
-            answer = replace(answer, asked=asked, at_home=redirects.at_home)
+            answer = replace(answer, asked=asked, at_home=redirects.at_home, others_answered=self._registry_answered)
+            self._registry_answered = self._registry_answered or answer.shows_the_registry
             try:
                 if not redirects.follow(answer.status, answer.headers.get("location")):
                     return answer

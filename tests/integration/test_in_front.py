@@ -194,6 +194,8 @@ def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(image: str) -
         "haproxy-without-server": (HAPROXY, "backend registry"),
         "haproxy": (HAPROXY, PASSES_ON),
         "nginx": (NGINX, NGINX_PASSES_ON),
+        "nginx-in-maintenance": (NGINX, "location / { return 503; }"),
+        "nginx-in-maintenance-for-an-hour": (NGINX, "add_header Retry-After 3600 always; location / { return 503; }"),
         "apache": (APACHE, ""),
         "varnish": (VARNISH, 'sub vcl_deliver { if (resp.status == 503) { set resp.http.Retry-After = "1"; } }'),
     }
@@ -206,8 +208,11 @@ def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(image: str) -
     assert found == dict.fromkeys(boxes, (Status.FAIL, ErrorCode.SERVER_ERROR))
 
 
-def test_a_rate_limit_by_503_is_a_rate_limit(plain_registry: RealRegistry, image: str) -> None:
-    lines = "limit_req zone=slow burst=20 nodelay; " + NGINX_PASSES_ON
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_rate_limit_of_the_box_in_front_is_a_rate_limit(
+    status: int, plain_registry: RealRegistry, image: str
+) -> None:
+    lines = f"limit_req zone=slow burst=20 nodelay; limit_req_status {status}; {NGINX_PASSES_ON}"
     with box_before(plain_registry.url, NGINX, lines) as url:
         findings = api.preflight(spec_at(url, image, ["wire"]), only=["latency"])
     found = one(findings, "latency")

@@ -81,6 +81,7 @@ class WireClient:
         self._shared = shared
         self._crowd = crowd
         self._turns = count()
+        self._registry_answered = False
 
     @contextmanager
     def connections(self) -> Iterator[Handles]:
@@ -174,8 +175,14 @@ class WireClient:
         authorization: str | None = None,
     ) -> None:
         """Verify the content, add its row, and raise its error."""
-        failure = trail.failure(self._authorizer, sent=authorization, repository=attempt.repository)
+        failure = trail.failure(
+            self._authorizer,
+            sent=authorization,
+            repository=attempt.repository,
+            others_answered=self._registry_answered,
+        )
         if failure is None:
+            self._registry_answered = self._registry_answered or trail.asked is Responder.REGISTRY
             body.settle()
         started_s = self._clock.monotonic()
         failure = failure or self._verified(trail, body)
