@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.errors import ROUTE_FAILURES, SILENT, PullbenchError, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor
@@ -78,7 +78,7 @@ class CheckContext:
         self._heads = Memo[tuple[str, str], ManifestHead]()
         self._manifests = Memo[tuple[str, str], FetchedManifest]()
         self._platform_images = Memo[tuple[str, str, str], PlatformImage | None]()
-        self._lost_blobs = Memo[tuple[str, str, str], bool]()
+        self._blobs = Memo[tuple[str, str, str], None]()
         self._fetched_configs = Memo[tuple[str, str, str], ImageConfig]()
         self._configs: dict[str, ImageConfig] = {}
         self._lock = threading.Lock()
@@ -155,17 +155,13 @@ class CheckContext:
 
         return self._platform_images.get((route.name, image, platform), request)
 
-    def has_lost(self, route: Route, repository: str, digest: str) -> bool:
-        """Whether the endpoint answers 404 for a blob; requested once. Other errors do not count as lost."""
+    def look_at_blob(self, route: Route, repository: str, digest: str) -> None:
+        """See that the endpoint has a blob; requested once. Raises RegistryError: not_found for a lost one, or why it is not seen."""
 
-        def request() -> bool:
-            try:
-                self._request(route, lambda: self.client(route).find_blob(repository, digest))
-            except RegistryError as error:
-                return error.code is ErrorCode.NOT_FOUND
-            return False
+        def request() -> None:
+            self._request(route, lambda: self.client(route).find_blob(repository, digest))
 
-        return self._lost_blobs.get((route.name, repository, digest), request)
+        self._blobs.get((route.name, repository, digest), request)
 
     def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
         """An image's config. Configs are verified by digest, so routes share them."""

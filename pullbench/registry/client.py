@@ -207,6 +207,22 @@ class RegistryClient:
             headers=answer.headers,
         )
 
+    def get_lacks_length(self, reference: Reference) -> bool:
+        """Whether GET of a manifest has Docker-Content-Digest and no Content-Length, for a client that accepts gzip, as Go's do.
+
+        Go takes the length away from an answer that it unpacks. Raises RegistryError as every exchange.
+        """
+        answer = self.ask(
+            "GET",
+            _manifest_path(self.route, reference),
+            repository=self.route.repository(reference),
+            accept=ACCEPT,
+            limit_bytes=MAX_MANIFEST_BYTES,
+            headers={"Accept-Encoding": "gzip"},
+        )
+        is_packed = answer.headers.get("content-encoding", "").strip().lower() == "gzip"
+        return stated_digest(answer) is not None and (is_packed or "content-length" not in answer.headers)
+
     def digest_at(self, reference: Reference) -> str | None:
         """The digest of what a tag points to now; None if there is no such tag. After a refused HEAD a GET decides."""
         with contextlib.suppress(RegistryError):
