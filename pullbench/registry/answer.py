@@ -53,6 +53,7 @@ _NETWORK = re.compile(
     r"not permitted)\b",
     re.IGNORECASE,
 )
+_KIND_OF_PATH = re.compile(r"/(manifests|blobs|tags|referrers)/")
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
 _TEXTS = ("text/plain", "application/json")
 # OCI distribution spec 1.1, "Error Codes": used if the status alone is ambiguous.
@@ -137,7 +138,7 @@ class Answer:
     at_home: bool = True
     """Whether no redirect led away from the first URL's origin."""
     others_answered: bool = False
-    """Whether the registry has answered another request of this client: then it runs."""
+    """Whether the registry has answered another request of this client for such a path: then it runs."""
 
     @property
     def where(self) -> str:
@@ -212,7 +213,7 @@ class Answer:
         """What shows that a 503 is a rate limit; empty for a failure. Retry-After alone may be an outage's.
 
         nginx sends the same page for `limit_req` and `limit_conn`, for maintenance, and (ingress-nginx) for a service without
-        endpoints. It is a limit only if other requests reach the registry. A HEAD has no body to tell.
+        endpoints. It is a limit only if other requests of this kind reach the registry. A HEAD has no body to tell.
         """
         own_page = self.method == "HEAD" and self.is_page and headers.get("server", "").startswith("nginx")
         if self.others_answered and (_NGINX_503.search(text[:2000]) or own_page):
@@ -222,6 +223,13 @@ class Answer:
         if self.answered_by is Responder.REDIRECT:
             return "the storage limits requests" if _SLOW_DOWN.search(text) else ""
         return "a rate limit" if _TOO_MANY.search(text) else ""
+
+
+def kind_of_path(url: str) -> str:
+    """What a URL of the API is about, `manifests` or `blobs`; a proxy in front may treat each in its own way."""
+    path = urlsplit(url).path
+    found = _KIND_OF_PATH.search(path)
+    return found[1] if found else path
 
 
 def host_of(url: str) -> str:

@@ -184,6 +184,36 @@ def test_what_refers_to_an_image_is_listed_by_the_tag_and_a_box_that_refuses_the
     assert (found.status, found.code) == (Status.WARN, ErrorCode.FORBIDDEN), found
 
 
+def test_a_get_that_nginx_packs_stops_docker_where_head_is_refused(plain_registry: RealRegistry, image: str) -> None:
+    lines = """gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any;
+        location / { if ($request_method = HEAD) { return 405; } proxy_pass http://{upstream}; }"""
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        found = one(api.preflight(spec_at(url, image, ["wire"]), only=["image"]), "image")
+        assert (found.status, "docker with overlay2" in found.observed) == (Status.WARN, True), found
+        stopped = one(api.preflight(spec_at(url, image, ["docker"]), only=["image"]), "image")
+        assert stopped.status is Status.FAIL, stopped
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("blobs", 403, ErrorCode.FORBIDDEN),
+        ("blobs", 503, ErrorCode.SERVER_ERROR),
+        ("manifests", 404, ErrorCode.NOT_FOUND),
+    ],
+)
+def test_a_box_that_refuses_a_kind_of_path_is_named(
+    path: str, status: int, code: ErrorCode, plain_registry: RealRegistry, image: str
+) -> None:
+    lines = f"location ~ /{path}/ {{ return {status}; }} {NGINX_PASSES_ON}"
+    check = "platform" if path == "blobs" else "image"
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        found = one(api.preflight(spec_at(url, image, ["wire"]), only=[check]), check)
+    assert (found.code, found.parameters["answered_by"], "replicas" in found.observed) == (code, "in_front", False), (
+        found
+    )
+
+
 def containerd() -> list[str]:
     """containerd names the registry by itself; it needs root."""
     return ["containerd"] if os.geteuid() == 0 and need("ctr") else []

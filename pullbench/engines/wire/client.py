@@ -23,6 +23,7 @@ from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.record import TransferKind
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import kind_of_path
 from pullbench.registry.attempts import Logins
 from pullbench.registry.auth import Challenge, Credentials, Token, TokenRequest, basic_header, same_origin
 from pullbench.registry.login import Authorizer
@@ -81,7 +82,7 @@ class WireClient:
         self._shared = shared
         self._crowd = crowd
         self._turns = count()
-        self._registry_answered = False
+        self._answered_kinds = set[str]()
 
     @contextmanager
     def connections(self) -> Iterator[Handles]:
@@ -179,10 +180,11 @@ class WireClient:
             self._authorizer,
             sent=authorization,
             repository=attempt.repository,
-            others_answered=self._registry_answered,
+            others_answered=kind_of_path(trail.url) in self._answered_kinds,
         )
         if failure is None:
-            self._registry_answered = self._registry_answered or trail.asked is Responder.REGISTRY
+            if trail.at_home and trail.asked is Responder.REGISTRY:
+                self._answered_kinds.add(kind_of_path(trail.url))
             body.settle()
         started_s = self._clock.monotonic()
         failure = failure or self._verified(trail, body)
