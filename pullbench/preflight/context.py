@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import ROUTE_FAILURES, SILENT, PullbenchError, RegistryError
+from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor
@@ -191,7 +191,7 @@ class CheckContext:
         return max(dates, default=None)
 
     def _request(self, route: Route, request: Callable[[], Answer]) -> Answer:
-        """Make a request, unless the route has failed or timed out twice: then raise that error again."""
+        """Make a request, unless the route has failed, limits requests, or timed out twice: then raise that error again."""
         if route.name in self._route_failures:
             raise self._route_failures[route.name]
         try:
@@ -199,7 +199,9 @@ class CheckContext:
         except RegistryError as error:
             if error.code in SILENT:
                 self._silences[route.name] += 1
-            if error.code in ROUTE_FAILURES or (error.code in SILENT and self._silences[route.name] >= _SILENCES):
+            if error.code in (*ROUTE_FAILURES, ErrorCode.RATE_LIMITED) or (  # the client has waited for a limit
+                error.code in SILENT and self._silences[route.name] >= _SILENCES
+            ):
                 self._route_failures[route.name] = error
             raise
 

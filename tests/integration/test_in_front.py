@@ -249,6 +249,22 @@ def test_a_rate_limit_of_the_box_in_front_is_a_rate_limit(
     assert (found.status, found.code) == (Status.WARN, ErrorCode.RATE_LIMITED), found
 
 
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_limit_that_five_images_meet_is_told_and_fails_no_check(
+    status: int, plain_registry: RealRegistry, image: str, push_image: PushImage, fresh: Callable[[], str]
+) -> None:
+    images = [image]
+    for _ in range(4):
+        repository = fresh()
+        push_image(plain_registry, repository, "1.0", small_image(AMD64, fresh(), fresh()))
+        images.append(f"{repository}:1.0")
+    lines = f"limit_req zone=slow burst=3 nodelay; limit_req_status {status}; {NGINX_PASSES_ON}"
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        findings = api.preflight(spec_at(url, images, ["wire"]))
+    limited = [each for each in findings if each.code is ErrorCode.RATE_LIMITED]
+    assert failures(findings) == [] and limited, findings
+
+
 def test_what_a_registry_does_not_delete_is_told_and_found_by_clean(
     plain_registry: RealRegistry, image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
