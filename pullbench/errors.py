@@ -167,6 +167,12 @@ LOST_BLOB = (
 )
 """The remedy of `not_found` for a config or a layer, whose manifest was served."""
 
+LOST_DIGEST = (
+    "check the repository name and the digest: the registry may have deleted it (retention rules, garbage collection); name one that it "
+    "has, or push the image again"
+)
+"""The remedy of `not_found` for a manifest that was asked for by its digest."""
+
 ROUTE_FAILURES: frozenset[ErrorCode] = frozenset(
     {
         ErrorCode.DNS,
@@ -463,11 +469,16 @@ class InterruptedRunError(IncompleteError):
     """A user or a supervisor stopped the run; its results so far are stored."""
 
 
+_BY_DIGEST = re.compile(r"/manifests/\w+:")
+
+
 def remedy_text(code: ErrorCode, answered_by: Responder | None = None, where: str = "") -> str:
     """The remedy of a code for the server that answered; `where` (method and URL) tells a blob from an image."""
     own = None if answered_by is None else REMEDIES_BY.get(answered_by, {}).get(code)
     if own is None and code is ErrorCode.NOT_FOUND and "/blobs/" in where:
         return LOST_BLOB
+    if own is None and code is ErrorCode.NOT_FOUND and _BY_DIGEST.search(where):
+        return LOST_DIGEST
     return own or REMEDIES[code]
 
 

@@ -11,10 +11,11 @@ from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.model.addresses import login_host
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor
-from pullbench.model.plan import Plan, routes
+from pullbench.model.plan import Plan, route_of, routes
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
@@ -162,6 +163,21 @@ class CheckContext:
             self._request(route, lambda: self.client(route).find_blob(repository, digest))
 
         self._blobs.get((route.name, repository, digest), request)
+
+    def upstream(self, route: Route) -> Route:
+        """The route to the same registry without a proxy, with the registry's own credentials."""
+        return route_of(next(entry for entry in self.spec.registries if entry.name == route.registry), None)
+
+    def needed_namespace(self, route: Route, image: str) -> str | None:
+        """The upstream's host, if a mirror without `namespace` serves an image only to a request that names it."""
+        if route.proxy == DIRECT or route.forward_url is not None or route.namespace:
+            return None
+        host = login_host(self.upstream(route))
+        try:
+            found = self.client(replace(route, namespace=host)).digest_at(Reference.parse(image))
+        except PullbenchError:
+            return None
+        return None if found is None else host
 
     def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
         """An image's config. Configs are verified by digest, so routes share them."""

@@ -304,12 +304,15 @@ class RegistryClient:
         """HEAD of a blob; raises RegistryError, not_found if the registry does not have it."""
         self.ask("HEAD", _blob_path(repository, digest), repository=repository)
 
-    def find_blob(self, repository: str, digest: str) -> None:
-        """As `head_blob`, but after a refused HEAD a GET of one byte decides: pulls send no HEAD of a blob."""
+    def find_blob(self, repository: str, digest: str, *, get_after_404: bool = True) -> None:
+        """As `head_blob`, but after a refused HEAD a GET of one byte decides: pulls send no HEAD of a blob.
+
+        A 404 is an answer, too; without `get_after_404` it is final, as for a push or a mirror that would fetch the blob.
+        """
         try:
             self.head_blob(repository, digest)
         except RegistryError as error:
-            if not is_refused_head(error):
+            if not is_refused_head(error) or (error.status == 404 and not get_after_404):
                 raise
             one_byte = {"Range": "bytes=0-0"}
             try:

@@ -317,3 +317,22 @@ def test_a_lost_blob_is_no_wrong_name() -> None:
 )
 def test_a_stored_error_names_the_server_of_its_url(code: ErrorCode, error: str, named: str) -> None:
     assert named in remedy(code, Route(registry="eu", url="https://r.io"), error=error)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("team/app/manifests/1.0", ErrorCode.FORBIDDEN), ("team/app/blobs/sha256:01", ErrorCode.NOT_FOUND)],
+)
+def test_the_command_of_a_refusal_in_front_names_the_url_that_was_refused(path: str, code: ErrorCode) -> None:
+    route = Route(registry="eu", url="https://r.example", credentials="anonymous")
+    text = f"GET https://r.example/v2/{path}: 403 with a page"
+    told = remedy(code, route, answered_by=Responder.IN_FRONT, error=text)
+    assert f"https://r.example/v2/{path}`" in told and "/v2/`" not in told
+    assert "/v2/`" in remedy(code, route, answered_by=Responder.IN_FRONT, error="GET https://r.example/v2/: 403")
+
+
+@pytest.mark.parametrize(("locator", "says"), [("sha256:01", "digest"), ("1.0", "tag")])
+def test_what_is_missing_is_named_as_it_was_asked_for(locator: str, says: str) -> None:
+    route = Route(registry="eu", url="https://r.example", credentials="anonymous")
+    told = remedy(ErrorCode.NOT_FOUND, route, error=f"GET https://r.example/v2/app/manifests/{locator}: 404")
+    assert f"check the repository name and the {says}" in told
