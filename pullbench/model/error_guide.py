@@ -331,7 +331,7 @@ def remedies(code: ErrorCode) -> list[tuple[str, str]]:
             found.append((case, remedy(code, NO_ROUTE, answered_by=by)))
     if code is ErrorCode.NOT_FOUND:
         found.append(("if only a layer or a config is missing", remedy(code, NO_ROUTE, error="/blobs/")))
-        found.append(("if it was asked for by its digest", remedy(code, NO_ROUTE, error="/manifests/sha256:")))
+        found.append(("if a digest is missing", remedy(code, NO_ROUTE, error="/manifests/sha256:")))
     found += [
         (case, of_handshake(words, NO_ROUTE) or "") for case, (words, ends) in _HANDSHAKES.items() if ends is code
     ]
