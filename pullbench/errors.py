@@ -83,7 +83,7 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.NOT_FOUND: "check the repository name and the tag, or push the image first",
     ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, in a format of today (OCI or Docker schema 2), "
     "or remove the platform from the spec",
-    ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait for the time in Retry-After, "
+    ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait (for the time in Retry-After, if the answer has it), "
     "or pull through a mirror",
     ErrorCode.SERVER_ERROR: "the registry failed, or did not take the request: check its log and its storage at this time",
     ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path, the port and the Content-Type of its manifests, "
@@ -113,10 +113,17 @@ REMEDIES_BY: dict[Responder, dict[ErrorCode, str]] = {
         "serve the storage over TLS",
     },
     Responder.IN_FRONT: {
-        ErrorCode.SERVER_ERROR: "the proxy or load balancer in front of the registry answered, not the registry: check that the registry "
-        "runs behind it, and its upstream address, timeouts and rate limits",
+        ErrorCode.SERVER_ERROR: "the proxy or load balancer in front of the registry answered, not the registry: it reaches no registry, is in "
+        "maintenance, or limits requests (nginx: `limit_req`, `limit_conn`); check its upstream, its timeouts, and the methods and "
+        "sizes that it takes",
         ErrorCode.FORBIDDEN: "the proxy or load balancer in front of the registry refused, not the registry: check its access rules for "
         "this client's address",
+        ErrorCode.UNAUTHORIZED: "the proxy or load balancer in front of the registry refused, and asks for no login that a client can send: "
+        "check its access rules for this path",
+        ErrorCode.NOT_FOUND: "the proxy or load balancer in front of the registry answered, not the registry: check that it passes this path "
+        "on to the registry",
+        ErrorCode.NOT_A_REGISTRY: "the proxy or load balancer in front answered, and passes /v2/ on to no registry: check its routes for this "
+        "host name and path",
         ErrorCode.RATE_LIMITED: "the proxy or load balancer in front of the registry limits the rate (nginx: `limit_req`): raise its limit for "
         "this client, or lower the concurrency",
     },
@@ -159,6 +166,12 @@ LOST_BLOB = (
     "the cache's upstream; then push the image again"
 )
 """The remedy of `not_found` for a config or a layer, whose manifest was served."""
+
+LOST_DIGEST = (
+    "check the repository name and the digest: the registry may have deleted it (retention rules, garbage collection); name one that it "
+    "has, or push the image again"
+)
+"""The remedy of `not_found` for a manifest that was asked for by its digest."""
 
 ROUTE_FAILURES: frozenset[ErrorCode] = frozenset(
     {
@@ -456,11 +469,16 @@ class InterruptedRunError(IncompleteError):
     """A user or a supervisor stopped the run; its results so far are stored."""
 
 
+_BY_DIGEST = re.compile(r"/manifests/\w+:")
+
+
 def remedy_text(code: ErrorCode, answered_by: Responder | None = None, where: str = "") -> str:
     """The remedy of a code for the server that answered; `where` (method and URL) tells a blob from an image."""
     own = None if answered_by is None else REMEDIES_BY.get(answered_by, {}).get(code)
     if own is None and code is ErrorCode.NOT_FOUND and "/blobs/" in where:
         return LOST_BLOB
+    if own is None and code is ErrorCode.NOT_FOUND and _BY_DIGEST.search(where):
+        return LOST_DIGEST
     return own or REMEDIES[code]
 
 

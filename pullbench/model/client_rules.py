@@ -90,20 +90,26 @@ def is_mistyped(image: PlatformImage) -> bool:
     return any(next(_by_type(served, client), "") for served in image.served for client in TODAY.values())
 
 
-def head_refusals(answer: HeadAnswer, client: Client, *, by_digest: bool = False) -> tuple[str, ...]:
+def head_refusals(
+    answer: HeadAnswer, client: Client, *, by_digest: bool = False, get_lacks_length: bool = False
+) -> tuple[str, ...]:
     """Why a client does not pull a manifest after this HEAD of it, although GET is fine; empty if it does.
 
     docker with its own store sends HEAD of a tag only, and falls back to GET, except after a 200 with a digest that lacks other
-    headers. containerd sends HEAD of a digest too, and falls back only after 405. podman, skopeo and wire send no HEAD.
+    headers. Of that GET it reads the same headers, if it has a digest: `get_lacks_length` says so of Content-Length. containerd sends HEAD of a digest too, and falls back only after 405. podman, skopeo and wire send no HEAD.
     """
     if client.kind not in HEAD_KINDS:
         return ()
     if client.unpacks_by_containerd:
         return tuple(_containerd_by_head(answer, by_digest=by_digest))
-    return tuple(_docker_by_head(answer)) if not by_digest and answer.status < 300 and answer.has_digest else ()
+    return () if by_digest else tuple(_docker_by_tag(answer, get_lacks_length))
 
 
-def _docker_by_head(answer: HeadAnswer) -> Iterator[str]:
+def _docker_by_tag(answer: HeadAnswer, get_lacks_length: bool) -> Iterator[str]:
+    if answer.status >= 300 or not answer.has_digest:
+        if get_lacks_length:
+            yield "it sends GET after HEAD of its manifest, and that answer has no Content-Length"
+        return
     if not answer.content_type:
         yield "HEAD of its manifest has no Content-Type"
     if answer.size_bytes is None:

@@ -136,7 +136,7 @@ GUIDES: dict[ErrorCode, ErrorGuide] = {
             "a repository that does not exist: some registries then require a login",
             "a server that requires a client certificate (mutual TLS)",
         ),
-        comes_from=(_REGISTRY, _TOKEN, _REDIRECT),
+        comes_from=(_REGISTRY, _TOKEN, _REDIRECT, _FRONT),
     ),
     ErrorCode.FORBIDDEN: ErrorGuide(
         meaning="The server knows this client and refuses the request.",
@@ -158,7 +158,7 @@ GUIDES: dict[ErrorCode, ErrorGuide] = {
             "garbage collection, or replicas without shared storage: the manifest is there and a layer is not",
             "a mirror that cannot reach its upstream",
         ),
-        comes_from=(_REGISTRY, _TOKEN, _REDIRECT),
+        comes_from=(_REGISTRY, _TOKEN, _REDIRECT, _FRONT),
     ),
     ErrorCode.PLATFORM_MISSING: ErrorGuide(
         meaning="The image does not exist for this platform, or is in a format that no client of today runs.",
@@ -331,6 +331,7 @@ def remedies(code: ErrorCode) -> list[tuple[str, str]]:
             found.append((case, remedy(code, NO_ROUTE, answered_by=by)))
     if code is ErrorCode.NOT_FOUND:
         found.append(("if only a layer or a config is missing", remedy(code, NO_ROUTE, error="/blobs/")))
+        found.append(("if a digest is missing", remedy(code, NO_ROUTE, error="/manifests/sha256:")))
     found += [
         (case, of_handshake(words, NO_ROUTE) or "") for case, (words, ends) in _HANDSHAKES.items() if ends is code
     ]

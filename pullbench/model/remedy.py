@@ -6,7 +6,16 @@ Preflight findings and the reports' failed pulls use it.
 import re
 import shlex
 
-from pullbench.errors import LOST_BLOB, REMEDIES, REMEDIES_BY, ROUTE_FAILURES, ErrorCode, Responder, remedy_text
+from pullbench.errors import (
+    LOST_BLOB,
+    LOST_DIGEST,
+    REMEDIES,
+    REMEDIES_BY,
+    ROUTE_FAILURES,
+    ErrorCode,
+    Responder,
+    remedy_text,
+)
 from pullbench.model.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
@@ -54,7 +63,7 @@ def remedy(
     if answered_by is None and route is not NO_ROUTE:
         answered_by, answered_at = _elsewhere(code, error, route)
     text = remedy_text(code, answered_by, error)
-    is_general = text in (REMEDIES[code], LOST_BLOB)
+    is_general = text in (REMEDIES[code], LOST_BLOB, LOST_DIGEST)
     if code is ErrorCode.UNAUTHORIZED and is_general:
         text = _credentials_remedy(route)
     there = _endpoint_at(answered_at) if answered_by in _AWAY and (not is_general or code in _OF_ENDPOINT) else None
@@ -63,7 +72,8 @@ def remedy(
     elif there is not None and code in _OF_ENDPOINT:
         text = f"{text}; {_COMMANDS.get(code, 'test it with `getent hosts HOST`')}"
     elif answered_by not in _AWAY and code not in _OF_NO_HOST and "HOST" not in text and "ADDRESS" not in text:
-        text = f"{text}; {_GENERAL}"
+        refused = _path_in(error, route) if answered_by is Responder.IN_FRONT else None
+        text = f"{text}; {_GENERAL if refused is None else f'test it with `{look(refused, route)}`'}"
     connected = there or _endpoint(code, route)
     known = parameters_of(code, route, reference=reference, platform=platform)
     if there is not None and answered_at is not None:
@@ -88,6 +98,12 @@ def remedy(
     # One pass over whole words: CI_USERNAME contains NAME, and a replacement may contain any of these words.
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
+
+
+def _path_in(error: str, route: Route) -> str | None:
+    """The path under /v2/ of the request that an error's text begins with or quotes; None for another URL and for /v2/."""
+    found = re.search(rf"\b[A-Z]{{3,7}} {re.escape(route.url)}/v2/([^\s?]+?)(?:\?\S*)?: ", error)
+    return None if found is None else found[1]
 
 
 def _elsewhere(code: ErrorCode, error: str, route: Route) -> tuple[Responder | None, str | None]:

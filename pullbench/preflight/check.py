@@ -222,6 +222,11 @@ def cure_of(fault: ObservedFault, target: Target, *, address: str | None = None)
     )
 
 
+def name_the_registry(route: Route, namespace: str) -> str:
+    """The remedy for a mirror that serves only requests that name their registry."""
+    return f"set `namespace: {namespace}` for the proxy '{route.proxy}': each request then has ?ns={namespace}"
+
+
 class Room(StrEnum):
     """The part of the path between client and image that a check covers; `--only` and `--skip` accept it too."""
 

@@ -11,10 +11,11 @@ from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.model.addresses import login_host
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor
-from pullbench.model.plan import Plan, routes
+from pullbench.model.plan import Plan, route_of, routes
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
@@ -78,7 +79,7 @@ class CheckContext:
         self._heads = Memo[tuple[str, str], ManifestHead]()
         self._manifests = Memo[tuple[str, str], FetchedManifest]()
         self._platform_images = Memo[tuple[str, str, str], PlatformImage | None]()
-        self._lost_blobs = Memo[tuple[str, str, str], bool]()
+        self._blobs = Memo[tuple[str, str, str], None]()
         self._fetched_configs = Memo[tuple[str, str, str], ImageConfig]()
         self._configs: dict[str, ImageConfig] = {}
         self._lock = threading.Lock()
@@ -155,17 +156,28 @@ class CheckContext:
 
         return self._platform_images.get((route.name, image, platform), request)
 
-    def has_lost(self, route: Route, repository: str, digest: str) -> bool:
-        """Whether the endpoint answers 404 for a blob; requested once. Other errors do not count as lost."""
+    def look_at_blob(self, route: Route, repository: str, digest: str) -> None:
+        """See that the endpoint has a blob; requested once. Raises RegistryError: not_found for a lost one, or why it is not seen."""
 
-        def request() -> bool:
-            try:
-                self._request(route, lambda: self.client(route).find_blob(repository, digest))
-            except RegistryError as error:
-                return error.code is ErrorCode.NOT_FOUND
-            return False
+        def request() -> None:
+            self._request(route, lambda: self.client(route).find_blob(repository, digest))
 
-        return self._lost_blobs.get((route.name, repository, digest), request)
+        self._blobs.get((route.name, repository, digest), request)
+
+    def upstream(self, route: Route) -> Route:
+        """The route to the same registry without a proxy, with the registry's own credentials."""
+        return route_of(next(entry for entry in self.spec.registries if entry.name == route.registry), None)
+
+    def needed_namespace(self, route: Route, image: str) -> str | None:
+        """The upstream's host, if a mirror without `namespace` serves an image only to a request that names it."""
+        if route.proxy == DIRECT or route.forward_url is not None or route.namespace:
+            return None
+        host = login_host(self.upstream(route))
+        try:
+            found = self.client(replace(route, namespace=host)).digest_at(Reference.parse(image))
+        except PullbenchError:
+            return None
+        return None if found is None else host
 
     def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
         """An image's config. Configs are verified by digest, so routes share them."""
@@ -195,7 +207,7 @@ class CheckContext:
         return max(dates, default=None)
 
     def _request(self, route: Route, request: Callable[[], Answer]) -> Answer:
-        """Make a request, unless the route has failed or timed out twice: then raise that error again."""
+        """Make a request, unless the route has failed, limits requests, or timed out twice: then raise that error again."""
         if route.name in self._route_failures:
             raise self._route_failures[route.name]
         try:
@@ -203,7 +215,9 @@ class CheckContext:
         except RegistryError as error:
             if error.code in SILENT:
                 self._silences[route.name] += 1
-            if error.code in ROUTE_FAILURES or (error.code in SILENT and self._silences[route.name] >= _SILENCES):
+            if error.code in (*ROUTE_FAILURES, ErrorCode.RATE_LIMITED) or (  # the client has waited for a limit
+                error.code in SILENT and self._silences[route.name] >= _SILENCES
+            ):
                 self._route_failures[route.name] = error
             raise
 

@@ -5,16 +5,16 @@ import difflib
 import json
 import platform
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
-from pullbench.errors import RegistryError, UsageError
+from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.facts import Facts
-from pullbench.model.finding import Finding, Status
+from pullbench.model.finding import TROUBLES, Finding, Status
 from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
@@ -34,6 +34,7 @@ from pullbench.preflight.check import (
     skipped,
 )
 from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.checks.rate_limit import ID as RATE_LIMIT
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel, with_timeout
 from pullbench.registry.auth import Credentials
@@ -135,7 +136,32 @@ def run_checks(checks: Sequence[Check[Any, Any]], context: CheckContext) -> list
     positions = _Positions(checks, jobs, context)
     ended = sorted(done.values(), key=lambda each: positions.of(each.job))
     known = context.keychain.known()
-    return [without_secrets(finding, known) for each in ended for finding in each.findings]
+    return [without_secrets(finding, known) for finding in _limits_once(ended)]
+
+
+def _limits_once(ended: Sequence[_Done]) -> Iterator[Finding]:
+    """The findings; of those that a rate limit left unchecked only the first of each route is a warning, the others are skipped."""
+    told = set[str]()
+    for each in ended:
+        target = each.job.target
+        for finding in each.findings:
+            if not isinstance(target, Target) or not _is_unchecked_by_limit(each.job.check, finding):
+                yield finding
+            elif target.route.name in told:
+                yield skipped(finding.check, target, f"not checked: {target.route.host} limits requests")
+            else:
+                told.add(target.route.name)
+                yield finding
+
+
+def _is_unchecked_by_limit(check: Check[Any, Any], finding: Finding) -> bool:
+    """Whether a limit kept a check of content from its answer. That of the network or a login stops what needs it."""
+    is_own = check.room in (Room.NETWORK, Room.ACCESS) or check.id == RATE_LIMIT
+    return finding.code is ErrorCode.RATE_LIMITED and finding.status in TROUBLES and not is_own
+
+
+def _as_unchecked(check: Check[Any, Any], finding: Finding) -> Finding:
+    return replace(finding, status=Status.WARN) if _is_unchecked_by_limit(check, finding) else finding
 
 
 def _in_order(checks: Sequence[Check[Any, Any]]) -> list[Check[Any, Any]]:
@@ -197,7 +223,7 @@ def _run(job: _Job, context: CheckContext, before: Sequence[_Done]) -> _Done:
             finding = skipped(check.id, target, f"not run: {each.broken_by}")
             return _Done(job=job, findings=(finding,), broken_by=each.broken_by)
     started = time.monotonic()
-    findings = _judged_in_time(check, target, context)
+    findings = [_as_unchecked(check, finding) for finding in _judged_in_time(check, target, context)]
     took_s = time.monotonic() - started
     failed = any(finding.status is Status.FAIL for finding in findings)
     return _Done(

@@ -53,6 +53,7 @@ _NETWORK = re.compile(
     r"not permitted)\b",
     re.IGNORECASE,
 )
+_KIND_OF_PATH = re.compile(r"/(manifests|blobs|tags|referrers)/")
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
 _TEXTS = ("text/plain", "application/json")
 # OCI distribution spec 1.1, "Error Codes": used if the status alone is ambiguous.
@@ -136,6 +137,8 @@ class Answer:
     """The server that the first URL belongs to."""
     at_home: bool = True
     """Whether no redirect led away from the first URL's origin."""
+    others_answered: bool = False
+    """Whether the registry has answered another request of this client for such a path: then it runs."""
 
     @property
     def where(self) -> str:
@@ -167,6 +170,13 @@ class Answer:
         kind = self.headers.get("content-type", "").lower()
         return kind.startswith("text/html") or self.body[:200].lstrip()[:9].lower().startswith((b"<html", b"<!doctype"))
 
+    @property
+    def shows_the_registry(self) -> bool:
+        """Whether the registry itself answered, so that it runs: with JSON, a digest or its version; a proxy's own 200 has none."""
+        told = "docker-distribution-api-version" in self.headers or "docker-content-digest" in self.headers
+        is_own = self.at_home and self.asked is Responder.REGISTRY
+        return is_own and (self.status < 300 or self.status == 401) and (told or "json" in self.content_type.lower())
+
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
         """An error that the status does not show, such as content with a wrong digest."""
         by = self.answered_by
@@ -181,7 +191,7 @@ class Answer:
         problems = _of_storage(text) if by is Responder.REDIRECT else read_problems(text)
         message = str(problems[0]) if by is Responder.REDIRECT and problems else _message(problems, headers, text, by)
         if by is Responder.IN_FRONT and (front := _FRONTS.search(headers.get("server", ""))):
-            message += f" from {front[0]}"
+            message = f"{message} from {front[0]}".strip()
         code = _code(self.status, by, problems, text)
         if code is ErrorCode.SERVER_ERROR and self.status == 503 and (limit := self._limit(headers, text)):
             code, message = ErrorCode.RATE_LIMITED, f"{message}: {limit}".removeprefix(": ")
@@ -202,16 +212,24 @@ class Answer:
     def _limit(self, headers: Mapping[str, str], text: str) -> str:
         """What shows that a 503 is a rate limit; empty for a failure. Retry-After alone may be an outage's.
 
-        nginx itself sends 503 for `limit_req` and `limit_conn`; for a dead upstream it sends 502. A HEAD has no body to tell.
+        nginx sends the same page for `limit_req` and `limit_conn`, for maintenance, and (ingress-nginx) for a service without
+        endpoints. It is a limit only if other requests of this kind reach the registry. A HEAD has no body to tell.
         """
-        own_page = self.method == "HEAD" and headers.get("content-type", "").startswith("text/html")
-        if _NGINX_503.search(text[:2000]) or (own_page and headers.get("server", "").startswith("nginx")):
-            return "a rate limit of nginx (limit_req or limit_conn)"
+        own_page = self.method == "HEAD" and self.is_page and headers.get("server", "").startswith("nginx")
+        if self.others_answered and (_NGINX_503.search(text[:2000]) or own_page):
+            return "other requests were answered, so this is a rate limit of nginx (limit_req or limit_conn)"
         if found := next((name for name in _REMAINING if headers.get(name, "").partition(";")[0].strip() == "0"), None):
             return f"{found} is 0"
         if self.answered_by is Responder.REDIRECT:
             return "the storage limits requests" if _SLOW_DOWN.search(text) else ""
         return "a rate limit" if _TOO_MANY.search(text) else ""
+
+
+def kind_of_path(url: str) -> str:
+    """What a URL of the API is about, `manifests` or `blobs`; a proxy in front may treat each in its own way."""
+    path = urlsplit(url).path
+    found = _KIND_OF_PATH.search(path)
+    return found[1] if found else path
 
 
 def host_of(url: str) -> str:
@@ -222,19 +240,22 @@ def host_of(url: str) -> str:
 def _in_its_place(answer: Answer) -> Responder | None:
     """The server that answered instead of the registry; None for an answer that a registry may give.
 
-    502 and 504 are a gateway's by definition (RFC 9110, section 15.6). A body of the registry's own form is the registry's.
+    502 and 504 are a gateway's by definition (RFC 9110, section 15.6). A body of the registry's own form is the registry's. A 401
+    with a challenge is for a login, whoever sends it. Where a registry may send a page too, the page itself has to name its server.
     """
-    if answer.status not in (*_GATEWAY, *_BLOCKED) or "docker-distribution-api-version" in answer.headers:
+    if answer.status < 400 or "docker-distribution-api-version" in answer.headers:
         return None
     text = answer.body[:2000].decode("utf-8", "replace")
-    if read_problems(answer.body):
+    if read_problems(answer.body) or (answer.status == 401 and answer.challenges):
         return None
-    named = _FRONT_TEXT.search(text) or (answer.is_page and _FRONTS.search(answer.headers.get("server", "") + text))
+    by_header = answer.status in (*_GATEWAY, *_BLOCKED) or not answer.body
+    told = text + answer.headers.get("server", "") if by_header else text
+    named = _FRONT_TEXT.search(text) or (answer.is_page and _FRONTS.search(told))
     if answer.status in _GATEWAY:
         return Responder.IN_FRONT if named or answer.is_page or answer.status != 503 else None
     if named and answer.status != 511:
         return Responder.IN_FRONT
-    return Responder.BOX_BETWEEN if answer.is_page else None
+    return Responder.BOX_BETWEEN if answer.is_page and answer.status in _BLOCKED else None
 
 
 def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) -> ErrorCode:

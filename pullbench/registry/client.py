@@ -207,6 +207,22 @@ class RegistryClient:
             headers=answer.headers,
         )
 
+    def get_lacks_length(self, reference: Reference) -> bool:
+        """Whether GET of a manifest has Docker-Content-Digest and no Content-Length, for a client that accepts gzip, as Go's do.
+
+        Go takes the length away from an answer that it unpacks. Raises RegistryError as every exchange.
+        """
+        answer = self.ask(
+            "GET",
+            _manifest_path(self.route, reference),
+            repository=self.route.repository(reference),
+            accept=ACCEPT,
+            limit_bytes=MAX_MANIFEST_BYTES,
+            headers={"Accept-Encoding": "gzip"},
+        )
+        is_packed = answer.headers.get("content-encoding", "").strip().lower() == "gzip"
+        return stated_digest(answer) is not None and (is_packed or "content-length" not in answer.headers)
+
     def digest_at(self, reference: Reference) -> str | None:
         """The digest of what a tag points to now; None if there is no such tag. After a refused HEAD a GET decides."""
         with contextlib.suppress(RegistryError):
@@ -288,12 +304,15 @@ class RegistryClient:
         """HEAD of a blob; raises RegistryError, not_found if the registry does not have it."""
         self.ask("HEAD", _blob_path(repository, digest), repository=repository)
 
-    def find_blob(self, repository: str, digest: str) -> None:
-        """As `head_blob`, but after a refused HEAD a GET of one byte decides: pulls send no HEAD of a blob."""
+    def find_blob(self, repository: str, digest: str, *, get_after_404: bool = True) -> None:
+        """As `head_blob`, but after a refused HEAD a GET of one byte decides: pulls send no HEAD of a blob.
+
+        A 404 is an answer, too; without `get_after_404` it is final, as for a push or a mirror that would fetch the blob.
+        """
         try:
             self.head_blob(repository, digest)
         except RegistryError as error:
-            if not is_refused_head(error):
+            if not is_refused_head(error) or (error.status == 404 and not get_after_404):
                 raise
             one_byte = {"Range": "bytes=0-0"}
             try:

@@ -13,7 +13,7 @@ from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.route import Route
 from pullbench.model.text import clean
 from pullbench.registry import faults
-from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, host_of
+from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, host_of, kind_of_path
 from pullbench.registry.auth import Credentials, basic_header, redact_url, same_origin
 from pullbench.registry.redaction import secrets_of
 from pullbench.registry.redirect import RedirectRefusedError, Redirects
@@ -61,6 +61,7 @@ class Exchanger:
         self._exchange_timeout_s = exchange_timeout_s
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
         self._on_exchange = on_exchange
+        self._answered_kinds = set[str]()
         self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
         # The bare transport: httpx.Client would log whole URLs with signatures, and keep cookies.
         self._home = transport or _transport(route, shared_tls_context(route.ca_file), forward_login)
@@ -85,7 +86,7 @@ class Exchanger:
         leaves that header out. `Redirects` decides where `authorization` and the route's extra headers go. `asked` is the server of this URL. Returns
         an answer with any status. Raises RegistryError for everything that is not an HTTP answer.
         """
-        redirects = Redirects(method, url, self._route)
+        redirects, kind = Redirects(method, url, self._route), kind_of_path(url)
         while True:
             given = {"Accept-Encoding": "identity", **(headers or {})}
             given = redirects.headers({name: value for name, value in given.items() if value}, authorization)
@@ -96,7 +97,11 @@ class Exchanger:
                 answer = self._once(request, limit_bytes, by)
             except _KeptConnectionEndedError:
                 answer = self._once(_request(method, redirects.url, given, body), limit_bytes, by)
-            answer = replace(answer, asked=asked, at_home=redirects.at_home)
+            answer = replace(
+                answer, asked=asked, at_home=redirects.at_home, others_answered=kind in self._answered_kinds
+            )
+            if answer.shows_the_registry:
+                self._answered_kinds.add(kind)
             try:
                 if not redirects.follow(answer.status, answer.headers.get("location")):
                     return answer

@@ -130,9 +130,9 @@ def pushing() -> Iterator[None]:
 
 
 def has_blob(client: RegistryClient, repository: str, digest: str) -> bool:
-    """Whether the repository has a blob."""
+    """Whether the repository has a blob; GET decides where HEAD is refused with another status than 404."""
     try:
-        client.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
+        client.find_blob(repository, digest, get_after_404=False)
     except RegistryError as error:
         if error.status == 404:
             return False

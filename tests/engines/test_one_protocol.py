@@ -297,3 +297,14 @@ def _behind(handler: Handler, challenges: list[tuple[str, str]], as_given: bool)
         return incoming.send(401, headers=challenges if as_given else challenges[::-1])
 
     return check
+
+
+@pytest.mark.parametrize(("path", "code"), [("index", ErrorCode.SERVER_ERROR), ("manifest", ErrorCode.RATE_LIMITED)])
+def test_wire_takes_the_503_page_of_nginx_for_a_limit_only_behind_an_answer_of_the_registry(
+    path: str, code: ErrorCode
+) -> None:
+    page = b"<html><title>503 Service Temporarily Unavailable</title><center>nginx</center></html>"
+    with bench() as b:
+        at = b.image.manifest_path(b.image.index) if path == "index" else b.image.manifest_path(b.image.manifest)
+        b.server.on(at, answer(503, page, headers=[("Content-Type", "text/html")]))
+        assert by_wire(b).code is code

@@ -184,6 +184,36 @@ def test_what_refers_to_an_image_is_listed_by_the_tag_and_a_box_that_refuses_the
     assert (found.status, found.code) == (Status.WARN, ErrorCode.FORBIDDEN), found
 
 
+def test_a_get_that_nginx_packs_stops_docker_where_head_is_refused(plain_registry: RealRegistry, image: str) -> None:
+    lines = """gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any;
+        location / { if ($request_method = HEAD) { return 405; } proxy_pass http://{upstream}; }"""
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        found = one(api.preflight(spec_at(url, image, ["wire"]), only=["image"]), "image")
+        assert (found.status, "docker with overlay2" in found.observed) == (Status.WARN, True), found
+        stopped = one(api.preflight(spec_at(url, image, ["docker"]), only=["image"]), "image")
+        assert stopped.status is Status.FAIL, stopped
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("blobs", 403, ErrorCode.FORBIDDEN),
+        ("blobs", 503, ErrorCode.SERVER_ERROR),
+        ("manifests", 404, ErrorCode.NOT_FOUND),
+    ],
+)
+def test_a_box_that_refuses_a_kind_of_path_is_named(
+    path: str, status: int, code: ErrorCode, plain_registry: RealRegistry, image: str
+) -> None:
+    lines = f"location ~ /{path}/ {{ return {status}; }} {NGINX_PASSES_ON}"
+    check = "platform" if path == "blobs" else "image"
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        found = one(api.preflight(spec_at(url, image, ["wire"]), only=[check]), check)
+    assert (found.code, found.parameters["answered_by"], "replicas" in found.observed) == (code, "in_front", False), (
+        found
+    )
+
+
 def containerd() -> list[str]:
     """containerd names the registry by itself; it needs root."""
     return ["containerd"] if os.geteuid() == 0 and need("ctr") else []
@@ -194,6 +224,8 @@ def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(image: str) -
         "haproxy-without-server": (HAPROXY, "backend registry"),
         "haproxy": (HAPROXY, PASSES_ON),
         "nginx": (NGINX, NGINX_PASSES_ON),
+        "nginx-in-maintenance": (NGINX, "location / { return 503; }"),
+        "nginx-in-maintenance-for-an-hour": (NGINX, "add_header Retry-After 3600 always; location / { return 503; }"),
         "apache": (APACHE, ""),
         "varnish": (VARNISH, 'sub vcl_deliver { if (resp.status == 503) { set resp.http.Retry-After = "1"; } }'),
     }
@@ -206,12 +238,31 @@ def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(image: str) -
     assert found == dict.fromkeys(boxes, (Status.FAIL, ErrorCode.SERVER_ERROR))
 
 
-def test_a_rate_limit_by_503_is_a_rate_limit(plain_registry: RealRegistry, image: str) -> None:
-    lines = "limit_req zone=slow burst=20 nodelay; " + NGINX_PASSES_ON
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_rate_limit_of_the_box_in_front_is_a_rate_limit(
+    status: int, plain_registry: RealRegistry, image: str
+) -> None:
+    lines = f"limit_req zone=slow burst=20 nodelay; limit_req_status {status}; {NGINX_PASSES_ON}"
     with box_before(plain_registry.url, NGINX, lines) as url:
         findings = api.preflight(spec_at(url, image, ["wire"]), only=["latency"])
     found = one(findings, "latency")
     assert (found.status, found.code) == (Status.WARN, ErrorCode.RATE_LIMITED), found
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_limit_that_five_images_meet_is_told_and_fails_no_check(
+    status: int, plain_registry: RealRegistry, image: str, push_image: PushImage, fresh: Callable[[], str]
+) -> None:
+    images = [image]
+    for _ in range(4):
+        repository = fresh()
+        push_image(plain_registry, repository, "1.0", small_image(AMD64, fresh(), fresh()))
+        images.append(f"{repository}:1.0")
+    lines = f"limit_req zone=slow burst=3 nodelay; limit_req_status {status}; {NGINX_PASSES_ON}"
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        findings = api.preflight(spec_at(url, images, ["wire"]))
+    limited = [each for each in findings if each.code is ErrorCode.RATE_LIMITED]
+    assert failures(findings) == [] and limited, findings
 
 
 def test_what_a_registry_does_not_delete_is_told_and_found_by_clean(

@@ -89,6 +89,56 @@ def test_a_head_without_a_digest_is_fine_because_clients_then_send_get() -> None
     assert found_over(registry, "app:1.0").status is Status.PASS
 
 
+def without_length(given: httpx.Response) -> httpx.Response:
+    del given.headers["Content-Length"]
+    return given
+
+
+def packed(given: httpx.Response) -> httpx.Response:
+    given.headers["Content-Encoding"] = "gzip"
+    return given
+
+
+@pytest.mark.parametrize("spoil", [without_length, packed])
+@pytest.mark.parametrize("status", [200, 405, 403])
+def test_a_get_whose_length_docker_does_not_see_stops_docker_where_it_falls_back_to_get(
+    status: int, spoil: Callable[[httpx.Response], httpx.Response]
+) -> None:
+    registry = holding("app", "1.0", NEW)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        if "/manifests/" not in request.url.path:
+            return given
+        if request.method == "HEAD":
+            del given.headers["Docker-Content-Digest"]
+            return given if status == 200 else httpx.Response(status)
+        return spoil(given) if "gzip" in request.headers["Accept-Encoding"] else given
+
+    registry.handler = handle
+    found = found_over(registry, "app:1.0")
+    assert (found.status, "docker with overlay2" in found.observed) == (Status.WARN, True)
+    spec = spec_over("eu", matrix={"platforms": ["linux/amd64"], "engines": ["docker"]})
+    (found,) = findings_of(image.CHECK, context_of({"eu": registry}, spec))
+    assert (found.status, found.kind) == (Status.FAIL, image.HEAD_REFUSED)
+
+
+def test_a_get_without_a_length_does_no_harm_where_head_suffices_or_get_has_no_digest() -> None:
+    registry = holding("app", "1.0", NEW)
+    bare = {"HEAD": (), "GET": ("Content-Length",)}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = registry.serve(request)
+        for name in bare[request.method] if "/manifests/" in request.url.path else ():
+            given.headers.pop(name, None)
+        return given
+
+    registry.handler = handle
+    assert found_over(registry, "app:1.0").status is Status.PASS
+    bare |= {"HEAD": ("Docker-Content-Digest",), "GET": ("Content-Length", "Docker-Content-Digest")}
+    assert found_over(registry, "app:1.0").status is Status.PASS
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 423, 500, 501])
 def test_a_refused_head_warns_where_the_engines_of_the_spec_do_without(status: int) -> None:
     registry = holding("app", "1.0", NEW)
@@ -130,13 +180,35 @@ def test_a_head_that_is_refused_once_and_then_answered_shows_replicas(status: in
     assert (found.status, "answers differ between requests" in found.observed) == (Status.WARN, True)
 
 
-def test_a_tag_that_is_listed_and_not_found_shows_replicas() -> None:
-    registry = holding("app", "1.0", NEW)
+PAGE = httpx.Response(
+    404,
+    headers={"Content-Type": "text/html", "Server": "nginx"},
+    content=b"<html><head><title>404 Not Found</title></head><center>nginx</center></html>",
+)
+
+
+@pytest.mark.parametrize(
+    ("missed", "by_front", "differ", "by"),
+    [(2, False, True, "registry"), (99, False, False, "registry"), (99, True, False, "in_front")],
+    ids=["found later", "never found", "a page of nginx"],
+)
+def test_a_tag_that_is_listed_and_not_found_shows_replicas_only_if_answers_differ(
+    missed: int, by_front: bool, differ: bool, by: str
+) -> None:
+    registry, asked = holding("app", "1.0", NEW), list[str]()
     registry.documents["app/tags/list"] = json.dumps({"tags": ["1.0", "0.9"]}).encode()
-    del registry.documents["app/manifests/1.0"]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/manifests/" not in request.url.path:
+            return registry.serve(request)
+        asked.append(request.method)
+        lost = PAGE if by_front else httpx.Response(404)
+        return lost if len(asked) <= missed else registry.serve(request)
+
+    registry.handler = handle
     found = found_over(registry, "app:1.0")
-    assert (found.status, found.code, "answers differ" in found.observed) == (Status.FAIL, "not_found", True)
-    assert "push" not in found.remedy
+    assert (found.status, found.code, "answers differ" in found.observed) == (Status.FAIL, "not_found", differ)
+    assert (found.parameters["answered_by"], "replicas" in found.remedy) == (by, not by_front)
 
 
 @pytest.mark.parametrize("status", [402, 412, 423, 451])

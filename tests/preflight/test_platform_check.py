@@ -15,6 +15,7 @@ from tests.registry.fake_registry import FakeRegistry, descriptor, digest_of
 
 IMAGE = Image(layers=(b"base", b"app"))
 LOST = digest_of(b"app")
+LAYERS = (digest_of(b"base"), LOST)
 
 
 def found_over(registry: FakeRegistry, **changes: object) -> Finding:
@@ -43,6 +44,58 @@ def test_a_registry_that_will_not_say_whether_a_blob_is_there_has_not_lost_it(st
 
     registry.handler = handle
     assert found_over(registry).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "code"),
+    [
+        (401, Status.FAIL, "unauthorized"),
+        (403, Status.FAIL, "forbidden"),
+        (451, Status.FAIL, "forbidden"),
+        (429, Status.WARN, "rate_limited"),
+        (500, Status.WARN, "server_error"),
+        (503, Status.WARN, "server_error"),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False], ids=["last layer", "all layers"])
+def test_a_blob_that_could_not_be_seen_is_no_pass(status: int, found: Status, code: str, last: bool) -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        is_refused = path.endswith(LOST if last else LAYERS)
+        return httpx.Response(status) if is_refused else registry.serve(request)
+
+    registry.handler = handle
+    seen = found_over(registry)
+    assert (seen.status, seen.code) == (found, code)
+
+
+def test_a_refused_layer_counts_more_than_one_that_a_failure_hides() -> None:
+    registry = holding("app", "1.0", IMAGE)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith(LAYERS):
+            return registry.serve(request)
+        return httpx.Response(403 if request.url.path.endswith(LOST) else 500)
+
+    registry.handler = handle
+    assert (found_over(registry).status, found_over(registry).code) == (Status.FAIL, "forbidden")
+
+
+def test_a_blob_page_of_the_box_in_front_is_not_a_lost_blob() -> None:
+    registry = holding("app", "1.0", IMAGE)
+    page = b"<html><head><title>404 Not Found</title></head><center>nginx</center></html>"
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/blobs/" not in request.url.path:
+            return registry.serve(request)
+        return httpx.Response(404, headers={"Content-Type": "text/html", "Server": "nginx"}, content=page)
+
+    registry.handler = handle
+    found = found_over(registry)
+    assert (found.status, found.code, found.parameters["answered_by"]) == (Status.FAIL, "not_found", "in_front")
+    assert "garbage" not in found.remedy
 
 
 def test_a_blob_that_neither_head_nor_get_finds_is_lost_and_get_decides() -> None:

@@ -13,7 +13,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import look
 from pullbench.model.route import Route
 from pullbench.preflight.check import ObservedFault, Target
-from pullbench.preflight.checks import proxy
+from pullbench.preflight.checks import api, proxy
 from pullbench.preflight.checks.proxy import ProxyObservation, ServedImage
 from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
 from tests.registry.fake_registry import FakeRegistry, digest_of
@@ -150,6 +150,25 @@ def test_a_mirror_that_refuses_head_of_blobs_lacks_none(status: int) -> None:
     found = found_over({"eu": holding("app", "1.0", NEW), "cache": cache})
     assert found.status is Status.PASS, found.observed
     assert not [line for line in cache.asked if digest_of(b"layer") in line]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+@pytest.mark.parametrize("pings", [True, False])
+def test_a_mirror_that_answers_nothing_without_a_namespace_is_no_captive_portal(status: int, pings: bool) -> None:
+    mirror = holding("hub/app", "1.0", NEW)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        named = request.url.params.get("ns") == "eu.example" and (pings or request.url.path != "/v2/")
+        return mirror.serve(request) if named else httpx.Response(status)
+
+    mirror.handler = handle
+    context = context_of({"cache": mirror, "eu": holding("app", "1.0", NEW)}, spec_over("eu", **SPEC))
+    found = next(each for each in findings_of(api.CHECK, context) if "cache" in each.target)
+    assert (found.status, "`namespace: eu.example`" in found.remedy, "portal" in found.remedy) == (
+        Status.FAIL,
+        True,
+        False,
+    )
 
 
 def test_a_mirror_with_its_namespace_passes() -> None:

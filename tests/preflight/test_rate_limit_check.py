@@ -145,6 +145,15 @@ def test_a_429_to_the_probe_is_evidence() -> None:
     assert found.remedy.startswith("wait 1 min")
 
 
+def test_a_429_of_the_box_in_front_is_a_rate_and_no_exhausted_allowance() -> None:
+    registry = holding("app", "1.0", Image())
+    page = b"<html><head><title>429 Too Many Requests</title></head><center>nginx</center></html>"
+    headers = {"Content-Type": "text/html", "Server": "nginx"}
+    registry.handler = lambda request: httpx.Response(429, headers=headers, content=page)
+    (found,) = findings_of(rate_limit.CHECK, context_of({"eu": registry}, spec_over("eu")))
+    assert (found.status, found.code, "limit_req" in found.remedy) == (Status.WARN, "rate_limited", True)
+
+
 @pytest.mark.parametrize(
     "limit", [RateLimit(limit=60, remaining=59, window_s=60), RateLimit(limit=60, remaining=59, reset_s=60)]
 )

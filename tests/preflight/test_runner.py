@@ -56,6 +56,33 @@ def run(*checks: Check[Any, Any], **changes: Any) -> list[Finding]:
         return run_checks(checks, context)
 
 
+def of_limit(name: str, room: Room = Room.CONTENT, **options: Any) -> Check[Any, Any]:
+    def judge(_evidence: object, target: Target) -> list[Finding]:
+        return [failed(name, target, ObservedFault(code=ErrorCode.RATE_LIMITED, text="429"), "yes", "wait")]
+
+    return check_of(name, room=room, judge=judge, **options)
+
+
+def test_a_rate_limit_is_told_once_for_each_route_as_a_warning_and_stops_no_other_check() -> None:
+    found = run(
+        of_limit("image", targets=every_image),
+        of_limit("platform", targets=every_platform, needs=frozenset({"image"})),
+        check_of("other", targets=every_image, needs=frozenset({"image"})),
+    )
+    for route in ("eu", "us"):
+        mine = [each for each in found if each.target.split(" ")[0] == route]
+        limited = [each.status for each in mine if each.check != "other"]
+        assert (limited.count(Status.WARN), limited.count(Status.SKIP)) == (1, len(limited) - 1)
+        assert {each.status for each in mine if each.check == "other"} == {Status.PASS}
+
+
+@pytest.mark.parametrize("room", [Room.NETWORK, Room.ACCESS])
+def test_a_limit_that_lets_nothing_through_stays_a_failure(room: Room) -> None:
+    found = run(of_limit("api", room), check_of("image", targets=every_image, needs=frozenset({"api"})))
+    assert {each.status for each in found if each.check == "api"} == {Status.FAIL}
+    assert {each.status for each in found if each.check == "image"} == {Status.SKIP}
+
+
 def shown(findings: list[Finding]) -> list[tuple[str, str, str]]:
     return [(finding.check, finding.target, finding.status.value) for finding in findings]
 

@@ -1,5 +1,6 @@
 """What an answer means: its code, who gave it, and how long to wait. What both planes make of it: tests/engines/test_one_protocol.py."""
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -35,6 +36,7 @@ def test_the_registrys_own_code_counts_where_the_status_says_little(status: int,
     assert fault_of(status, body=body).code is code
 
 
+HTML = {"content-type": "text/html"}
 NGINX = b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<hr><center>%s</center>\r\n"
 HAPROXY = (
     b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>"
@@ -44,9 +46,6 @@ HAPROXY = (
 @pytest.mark.parametrize(
     ("method", "headers", "body", "code"),
     [
-        ("GET", {"server": "nginx"}, NGINX % b"nginx", ErrorCode.RATE_LIMITED),
-        ("GET", {}, NGINX % b"openresty/1.25.3.1", ErrorCode.RATE_LIMITED),
-        ("HEAD", {"server": "nginx/1.22.1", "content-type": "text/html"}, b"", ErrorCode.RATE_LIMITED),
         ("GET", {"x-ratelimit-remaining": "0"}, b"", ErrorCode.RATE_LIMITED),
         ("GET", {"ratelimit-remaining": "0;w=21600"}, b"", ErrorCode.RATE_LIMITED),
         ("GET", {}, b"Too Many Requests", ErrorCode.RATE_LIMITED),
@@ -63,6 +62,48 @@ def test_a_503_that_is_a_rate_limit_is_told_from_an_outage(
 ) -> None:
     answer = Answer(method=method, url="http://r.io/v2/", status=503, headers=headers, body=body)
     assert answer.fault().code is code
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "body"),
+    [
+        ("GET", {"server": "nginx"}, NGINX % b"nginx"),
+        ("GET", {"server": "nginx", "retry-after": "3600"}, NGINX % b"nginx"),
+        ("GET", {}, NGINX % b"openresty/1.25.3.1"),
+        ("HEAD", {"server": "nginx/1.22.1", "content-type": "text/html"}, b""),
+    ],
+)
+@pytest.mark.parametrize(("others", "code"), [(True, ErrorCode.RATE_LIMITED), (False, ErrorCode.SERVER_ERROR)])
+def test_the_503_page_of_nginx_is_a_limit_only_where_other_requests_reach_the_registry(
+    method: str, headers: dict[str, str], body: bytes, others: bool, code: ErrorCode
+) -> None:
+    given = Answer(
+        method=method,
+        url="http://r.io/v2/",
+        status=503,
+        headers={**HTML, **headers},
+        body=body,
+        others_answered=others,
+    )
+    assert (given.fault().code, given.answered_by) == (code, Responder.IN_FRONT)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "shows"),
+    [
+        (200, {"docker-distribution-api-version": "registry/2.0"}, True),
+        (401, {"content-type": "application/json"}, True),
+        (200, {"docker-content-digest": "sha256:1"}, True),
+        (200, {"content-type": "text/plain"}, False),
+        (503, {"content-type": "application/json"}, False),
+    ],
+)
+def test_a_200_of_the_box_in_front_does_not_show_the_registry(
+    status: int, headers: dict[str, str], shows: bool
+) -> None:
+    given = Answer(method="GET", url="http://r.io/v2/", status=status, headers=headers)
+    assert given.shows_the_registry is shows
+    assert not dataclasses.replace(given, at_home=False).shows_the_registry
 
 
 @pytest.mark.parametrize(
@@ -142,7 +183,6 @@ def test_what_may_pass_is_tried_again(status: int, code: ErrorCode, passes: bool
     assert may_pass(RegistryError(code, "GET x", "", status=status)) is passes
 
 
-HTML = {"content-type": "text/html"}
 NGINX = b"<html><head><title>503 Service Temporarily Unavailable</title></head><center>nginx/1.18.0</center></html>"
 HAPROXY = (
     b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>"
@@ -163,6 +203,14 @@ HAPROXY = (
         (511, HTML, b"<html><title>Log in to the network</title>", Responder.BOX_BETWEEN),
         (503, {"content-type": "application/json"}, b'{"errors": [{"code": "UNAVAILABLE"}]}', Responder.REGISTRY),
         (502, {"docker-distribution-api-version": "registry/2.0"}, b"", Responder.REGISTRY),
+        *(
+            (status, {**HTML, "server": "nginx"}, NGINX, Responder.IN_FRONT)
+            for status in (401, 404, 405, 413, 429, 500)
+        ),
+        (429, {**HTML, "server": "nginx"}, b"", Responder.IN_FRONT),
+        (401, {**HTML, "server": "nginx"}, NGINX, Responder.IN_FRONT),
+        (404, {**HTML, "server": "nginx"}, b"<html><title>Nexus</title>", Responder.REGISTRY),
+        (429, {"content-type": "application/json", "server": "nginx"}, b"", Responder.REGISTRY),
         (404, HTML, b"<html>", Responder.REGISTRY),
         (500, HTML, b"<html>", Responder.REGISTRY),
     ],
@@ -176,6 +224,19 @@ def test_a_page_in_the_registrys_place_is_another_servers(
 def test_a_page_is_quoted_by_its_title_and_its_server() -> None:
     detail = fault_of(502, {**HTML, "server": "nginx/1.18.0"}, b"<html><title>502 Bad Gateway</title></html>").detail
     assert detail == "502 with a page '502 Bad Gateway' (text/html) from nginx"
+    assert fault_of(503, {**HTML, "server": "nginx"}).detail == "503 from nginx"
+
+
+def test_a_401_that_asks_for_a_login_is_a_matter_of_the_login_though_nginx_sends_its_page() -> None:
+    given = Answer(
+        method="GET",
+        url="http://r.io/v2/",
+        status=401,
+        headers={**HTML, "server": "nginx"},
+        body=NGINX,
+        challenges=('Basic realm="r"',),
+    )
+    assert given.answered_by is Responder.REGISTRY
 
 
 @pytest.mark.parametrize(
@@ -256,3 +317,22 @@ def test_a_lost_blob_is_no_wrong_name() -> None:
 )
 def test_a_stored_error_names_the_server_of_its_url(code: ErrorCode, error: str, named: str) -> None:
     assert named in remedy(code, Route(registry="eu", url="https://r.io"), error=error)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("team/app/manifests/1.0", ErrorCode.FORBIDDEN), ("team/app/blobs/sha256:01", ErrorCode.NOT_FOUND)],
+)
+def test_the_command_of_a_refusal_in_front_names_the_url_that_was_refused(path: str, code: ErrorCode) -> None:
+    route = Route(registry="eu", url="https://r.example", credentials="anonymous")
+    text = f"GET https://r.example/v2/{path}: 403 with a page"
+    told = remedy(code, route, answered_by=Responder.IN_FRONT, error=text)
+    assert f"https://r.example/v2/{path}`" in told and "/v2/`" not in told
+    assert "/v2/`" in remedy(code, route, answered_by=Responder.IN_FRONT, error="GET https://r.example/v2/: 403")
+
+
+@pytest.mark.parametrize(("locator", "says"), [("sha256:01", "digest"), ("1.0", "tag")])
+def test_what_is_missing_is_named_as_it_was_asked_for(locator: str, says: str) -> None:
+    route = Route(registry="eu", url="https://r.example", credentials="anonymous")
+    told = remedy(ErrorCode.NOT_FOUND, route, error=f"GET https://r.example/v2/app/manifests/{locator}: 404")
+    assert f"check the repository name and the {says}" in told

@@ -1,5 +1,8 @@
 """Requests before a run wait for a gateway that fails and for a registry that limits requests, and not for ever."""
 
+import contextlib
+import threading
+import time
 from typing import Any
 
 import httpx
@@ -161,8 +164,62 @@ def test_a_probe_that_meets_a_limit_lets_the_other_requests_wait(status: int) ->
         client.ping(authenticate=False, patient=False)
     assert gateway.waits == []
     client.manifest(APP)
-    client.head_manifest(APP)
     assert gateway.waits == [3.0]
+
+
+def test_after_a_limit_requests_keep_a_distance_that_doubles_with_each_further_limit() -> None:
+    gateway = Gateway(1, 429)
+    client = gateway.client()
+    for _ in range(3):
+        client.head_manifest(APP)
+    assert gateway.waits == [0.5, 0.25, 0.25]
+    gateway.left = 1
+    client.head_manifest(APP)
+    client.head_manifest(APP)
+    assert gateway.waits[3:] == [0.25, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("failures", [3, 99])
+def test_the_distance_is_within_the_patience(failures: int) -> None:
+    gateway = Gateway(failures, 429)
+    client = gateway.client()
+    for _ in range(60):
+        with contextlib.suppress(RegistryError):
+            client.head_manifest(APP)
+    assert sum(gateway.waits) <= 6.0
+
+
+def test_after_a_limit_one_request_is_sent_at_a_time() -> None:
+    now_s, sending, most = [0.0], [0], [0]
+    lock, together = threading.Lock(), threading.Barrier(6)
+
+    def sleep(seconds: float) -> None:
+        with lock:
+            now_s[0] += seconds
+
+    def send(status: int) -> Answer:
+        with lock:
+            sending[0] += 1
+            most[0] = max(most[0], sending[0])
+        time.sleep(0)
+        with lock:
+            sending[0] -= 1
+        return Answer(method="GET", url="http://r.io/v2/", status=status, headers={})
+
+    patience = Patience(6.0, monotonic=lambda: now_s[0], sleep=sleep)
+    patience.note(send(429))
+
+    def ask() -> None:
+        together.wait()
+        for _ in range(20):
+            patience.keep(lambda: send(200))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
 
 
 def test_requests_that_wait_together_cost_the_patience_once() -> None:

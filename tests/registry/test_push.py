@@ -377,6 +377,25 @@ def test_what_may_pass_is_tried_again_and_counts_once() -> None:
     assert min(moves) < 0
 
 
+@pytest.mark.parametrize("status", [400, 403, 405, 501])
+def test_a_registry_that_refuses_head_of_blobs_takes_pushes(status: int) -> None:
+    registry = PushRegistry()
+
+    def refuse(asked: httpx.Request) -> httpx.Response | None:
+        if "/blobs/sha256:" not in asked.url.path:
+            return None
+        if asked.method == "HEAD":
+            return httpx.Response(status)
+        digest = asked.url.path.rpartition("/")[2]
+        return httpx.Response(206 if any(digest in each for each in registry.blobs.values()) else 404, content=b"x")
+
+    registry.fault = refuse
+    first = push(registry, APP)
+    assert first.blobs_sent > 0
+    registry.manifests.clear()
+    assert push(registry, APP).blobs_sent == 0
+
+
 def test_what_does_not_pass_is_given_up() -> None:
     registry = PushRegistry(fault=on("POST", "", lambda: httpx.Response(503, headers={"Retry-After": "0"})))
     with pytest.raises(RegistryError) as caught:

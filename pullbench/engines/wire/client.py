@@ -23,6 +23,7 @@ from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.record import TransferKind
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import kind_of_path
 from pullbench.registry.attempts import Logins
 from pullbench.registry.auth import Challenge, Credentials, Token, TokenRequest, basic_header, same_origin
 from pullbench.registry.login import Authorizer
@@ -81,6 +82,7 @@ class WireClient:
         self._shared = shared
         self._crowd = crowd
         self._turns = count()
+        self._answered_kinds = set[str]()
 
     @contextmanager
     def connections(self) -> Iterator[Handles]:
@@ -174,8 +176,15 @@ class WireClient:
         authorization: str | None = None,
     ) -> None:
         """Verify the content, add its row, and raise its error."""
-        failure = trail.failure(self._authorizer, sent=authorization, repository=attempt.repository)
+        failure = trail.failure(
+            self._authorizer,
+            sent=authorization,
+            repository=attempt.repository,
+            others_answered=kind_of_path(trail.url) in self._answered_kinds,
+        )
         if failure is None:
+            if trail.at_home and trail.asked is Responder.REGISTRY:
+                self._answered_kinds.add(kind_of_path(trail.url))
             body.settle()
         started_s = self._clock.monotonic()
         failure = failure or self._verified(trail, body)

@@ -87,7 +87,7 @@ class Trail:
         """Whether it ended with a 401."""
         return self.last.status == 401 and self.error_code is None
 
-    def answer(self) -> Answer:
+    def answer(self, *, others_answered: bool = False) -> Answer:
         """The last answer, for interpretation by `pullbench/registry/`."""
         last = self.last
         return Answer(
@@ -101,13 +101,18 @@ class Trail:
             address=last.address,
             asked=self.asked,
             at_home=self.at_home,
+            others_answered=others_answered,
         )
 
-    def failure(self, authorizer: Authorizer, *, sent: str | None, repository: str) -> RegistryError | None:
+    def failure(
+        self, authorizer: Authorizer, *, sent: str | None, repository: str, others_answered: bool = False
+    ) -> RegistryError | None:
         """Why there is no content, in answer to the Authorization value `sent`; None for complete content."""
         if self.error_code is not None:
             return self.error_of(self.error_code, authorizer.cleaned(self.error))
-        return None if self.last.is_content else authorizer.fault(self.answer(), sent=sent, repository=repository)
+        if self.last.is_content:
+            return None
+        return authorizer.fault(self.answer(others_answered=others_answered), sent=sent, repository=repository)
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
         """An error of this request that no answer shows."""

@@ -9,7 +9,18 @@ from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import of_handshake
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    name_the_registry,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
@@ -26,6 +37,8 @@ class ApiAnswer:
     ping: Ping | None = None
     fault: ObservedFault | None = None
     total_s: float = 0.0
+    namespace: str | None = None
+    """The registry's host, if this is a mirror that serves only requests that name it as ?ns=HOST."""
 
 
 def probe(context: CheckContext, target: Target) -> ApiAnswer:
@@ -34,7 +47,10 @@ def probe(context: CheckContext, target: Target) -> ApiAnswer:
     try:
         ping = client.ping(authenticate=False)
     except RegistryError as error:
-        return ApiAnswer(fault=_as_no_registry(ObservedFault.of(error)))
+        fault = ObservedFault.of(error)
+        refused = fault.status in (400, 403, 404)
+        namespace = context.needed_namespace(target.route, context.spec.images[0]) if refused else None
+        return ApiAnswer(fault=fault if namespace else _as_no_registry(fault), namespace=namespace)
     return ApiAnswer(ping=ping, total_s=time.monotonic() - started)
 
 
@@ -49,6 +65,10 @@ def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
     ping, fault = evidence.ping, evidence.fault
     if ping is not None:
         fault = _not_a_registry(ping)
+    if fault is not None and evidence.namespace is not None:
+        text = f"{fault.text}; the mirror serves several registries, and answers a request that names its registry"
+        cure = name_the_registry(target.route, evidence.namespace)
+        return [failed(ID, target, replace(fault, text=text), EXPECTED, cure)]
     if fault is not None and fault.code is ErrorCode.FORBIDDEN and fault.answered_by is Responder.REGISTRY:
         cure = (
             f"let {target.route.host} answer /v2/ with 200, or with 401 and a challenge: podman and skopeo go on only then (docker and "

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.addresses import official_name
 from pullbench.model.client_rules import TODAY, head_refusals
 from pullbench.model.finding import Finding, Status
@@ -33,6 +33,7 @@ ANSWERS_DIFFER = "image-answers-differ"
 HEAD_REFUSED = "image-head-refused"
 MAX_TAGS_READ = 2000
 TAGS_SHOWN = 5
+_MORE_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,12 @@ def probe(context: CheckContext, target: Target) -> ImageLookup:
         head = context.head(target.route, target.image or "")
     except RegistryError as error:
         tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else None
-        return ImageLookup(reference=reference, fault=ObservedFault.of(error), tags=tags)
-    own = engine_clients(context)
-    reasons = (
-        {} if head.differs else {name: head_refusals(head.answer, each) for name, each in {**own, **TODAY}.items()}
-    )
+        differs = reference.tag in (tags or ()) and _answers_again(client, reference)
+        return ImageLookup(reference=reference, fault=ObservedFault.of(error), tags=tags, differs=differs)
+    own, answer = engine_clients(context), head.answer
+    lacks = (head.digest is None or head.by_get) and _lacks_length(client, reference)
+    clients = {} if head.differs else {**own, **TODAY}
+    reasons = {name: head_refusals(answer, each, get_lacks_length=lacks) for name, each in clients.items()}
     return ImageLookup(
         reference=reference,
         digest=head.digest,
@@ -77,11 +79,27 @@ def probe(context: CheckContext, target: Target) -> ImageLookup:
         differs=head.differs,
         refused_by={name: reason[0] for name, reason in reasons.items() if reason},
         engines=tuple(entry.name for entry in context.engines),
-        excluded=tuple(
-            name for name in own if name in reasons and head_refusals(head.answer, own[name], by_digest=True)
-        ),
+        excluded=tuple(name for name in own if name in reasons and head_refusals(answer, own[name], by_digest=True)),
         tag_digest=_digest_of_tag(client, reference),
     )
+
+
+def _lacks_length(client: RegistryClient, reference: Reference) -> bool:
+    try:
+        return client.get_lacks_length(reference)
+    except RegistryError:
+        return False
+
+
+def _answers_again(client: RegistryClient, reference: Reference) -> bool:
+    """Whether one of a few more requests finds what the first did not."""
+    for _ in range(_MORE_TRIES):
+        try:
+            client.head_manifest(reference)
+        except RegistryError:
+            continue
+        return True
+    return False
 
 
 def _digest_of_tag(client: RegistryClient, reference: Reference) -> str | None:
@@ -112,8 +130,7 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
     if fault is None:
         return [_of_found(evidence, target, expected)]
     if fault.code is ErrorCode.NOT_FOUND and reference.tag in (evidence.tags or ()) and reference.digest is None:
-        fault = replace(fault, text=f"{fault.text}; its tag is listed, so {REPLICAS}")
-        return [failed(ID, target, fault, expected, _cure_of_replicas(target, reference))]
+        return [_of_listed(fault, evidence, target, expected)]
     if fault.code is ErrorCode.NOT_FOUND:
         tags = f"existing tags: {', '.join(evidence.tags)}" if evidence.tags else "the repository has no tags"
         tags = "the repository does not exist, or these credentials may not see it" if evidence.tags is None else tags
@@ -123,6 +140,21 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
     if official is not None and fault.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND):
         cure = f"write {official}: Docker Hub's official images are under library/; else {cure}"
     return [failed(ID, target, fault, expected, cure)]
+
+
+def _of_listed(fault: ObservedFault, evidence: ImageLookup, target: Target, expected: str) -> Finding:
+    """The tag is listed and was not found: by some requests, by the box in front, or by the registry, which lost the manifest."""
+    if evidence.differs:
+        fault = replace(fault, text=f"{fault.text}; the same request was answered later: {REPLICAS}")
+        return failed(ID, target, fault, expected, _cure_of_replicas(target, evidence.reference))
+    fault = replace(fault, text=f"{fault.text}; its tag is listed")
+    if fault.answered_by is not Responder.REGISTRY:
+        return failed(ID, target, fault, expected, cure_of(fault, target))
+    cure = (
+        "the registry lists the tag and does not have its manifest: push the image again; if the registry has replicas, check that "
+        "they share one storage"
+    )
+    return failed(ID, target, fault, expected, cure)
 
 
 def _of_found(evidence: ImageLookup, target: Target, expected: str) -> Finding:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.client_rules import TODAY, is_mistyped, refusals
 from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
@@ -33,6 +33,8 @@ from pullbench.registry.answer import host_of
 ID = "platform"
 CLIENT_REFUSES = "platform-client-refuses"
 PLATFORMS_SHOWN = 12
+_STOPS_A_PULL = (ErrorCode.FORBIDDEN, ErrorCode.UNAUTHORIZED, ErrorCode.NOT_FOUND, ErrorCode.DIGEST_MISMATCH)
+"""Answers for a blob that a pull meets too; others may pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class PlatformOffer:
     """The first of its blobs for which the registry answers 404."""
     lost_urls: tuple[str, ...] = ()
     """The other places of the lost blob, if it is a foreign layer."""
+    unseen: ObservedFault | None = None
+    """Why it is not known whether the registry has one of its blobs."""
     offered: tuple[str, ...] = ()
     fault: ObservedFault | None = None
 
@@ -61,7 +65,7 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
         found = context.platform_image(route, image, target.platform or "")
         if found is None:
             return PlatformOffer(offered=_offered(context, target))
-        lost = _lost(context, target, found)
+        lost, unseen = _look(context, target, found)
         return PlatformOffer(
             image=found,
             refused_by=_refused_by(context, target, found),
@@ -69,6 +73,7 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
             is_excluded=_is_excluded(context, target, found),
             lost=None if lost is None else lost.digest,
             lost_urls=() if lost is None else lost.urls,
+            unseen=unseen,
         )
     except RegistryError as error:
         return PlatformOffer(fault=_read(error, context, target))
@@ -99,13 +104,28 @@ def _is_excluded(context: CheckContext, target: Target, found: PlatformImage) ->
     return planned is None or planned.served == found.served
 
 
-def _lost(context: CheckContext, target: Target, found: PlatformImage) -> Descriptor | None:
-    """Send HEAD for each blob once, but not to a mirror, which would fetch them (the `proxy` check covers mirrors)."""
-    route = target.route
+def _look(
+    context: CheckContext, target: Target, found: PlatformImage
+) -> tuple[Descriptor | None, ObservedFault | None]:
+    """The first lost blob, and the first fault for which a blob was not seen: a refusal before others.
+
+    Sends HEAD for each blob once, but not to a mirror, which would fetch them (the `proxy` check covers mirrors). After a rate
+    limit it looks at no more of them.
+    """
+    route, unseen = target.route, list[ObservedFault]()
     if route.proxy != DIRECT:
-        return None
+        return None, None
     repository = route.repository(Reference.parse(target.image or ""))
-    return next((blob for blob in found.manifest.blobs if context.has_lost(route, repository, blob.digest)), None)
+    for blob in found.manifest.blobs:
+        try:
+            context.look_at_blob(route, repository, blob.digest)
+        except RegistryError as error:
+            if error.code is ErrorCode.NOT_FOUND and error.answered_by is not Responder.IN_FRONT:
+                return blob, None
+            unseen.append(ObservedFault.of(error))
+            if error.code is ErrorCode.RATE_LIMITED:
+                break
+    return None, next((fault for fault in unseen if fault.code in _STOPS_A_PULL), unseen[0] if unseen else None)
 
 
 def _offered(context: CheckContext, target: Target) -> tuple[str, ...]:
@@ -123,7 +143,11 @@ def judge(evidence: PlatformOffer, target: Target) -> list[Finding]:
     if evidence.lost is not None:
         return [_of_lost(evidence.lost, evidence.lost_urls, target, expected)]
     if evidence.image is not None:
-        return [_of_image(evidence, evidence.image, target, expected)]
+        found = _of_image(evidence, evidence.image, target, expected)
+        if evidence.unseen is None:
+            return [found]
+        unseen = _of_unseen(evidence.unseen, target, f"{expected}, with all its blobs")
+        return [unseen] if found.status is Status.PASS else [found, unseen]
     if fault is None:
         existing = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "no platform listed"
         text = f"{target.image} has no {target.platform}; it has {existing}"
@@ -162,6 +186,16 @@ def _of_image(evidence: PlatformOffer, image: PlatformImage, target: Target, exp
     return warned(ID, target, text, expected, cure + excluded, kind=CLIENT_REFUSES)
 
 
+def _of_unseen(fault: ObservedFault, target: Target, expected: str) -> Finding:
+    """A failure if a pull is refused the blob too; else a warning that its blobs were not checked."""
+    if fault.code in _STOPS_A_PULL:
+        fault = replace(fault, text=f"the manifest exists, but a blob of it is refused: {fault.text}")
+        return failed(ID, target, fault, expected, cure_of(fault, target))
+    cure = cure_of(fault, target)
+    fault = replace(fault, text=f"the manifest exists; its blobs were not checked: {fault.text}")
+    return warned(ID, target, fault, expected, cure)
+
+
 def _of_lost(digest: str, urls: tuple[str, ...], target: Target, expected: str) -> Finding:
     route, reference = target.route, Reference.parse(target.image or "")
     if urls:
@@ -192,9 +226,9 @@ CHECK = Check(
     statuses={
         Status.PASS: "the image has a manifest for the platform, and all the blobs in it",
         Status.WARN: "docker, containerd, podman or skopeo refuses the image or its Content-Type ([which and why](image-kinds.md)); an engine of the spec "
-        "that refuses it is excluded",
+        "that refuses it is excluded; or whether its blobs are there was not checked, because the registry failed or limited requests",
         Status.FAIL: "the image lacks the platform (the existing ones are listed), is no image (a Helm chart, an artifact, schema "
-        "1), could not be read, has lost a blob or a foreign layer, or no engine of the spec pulls it",
+        "1), could not be read, has lost a blob or a foreign layer, refuses a blob, or no engine of the spec pulls it",
     },
     advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or remove the platform "
     "from the spec. Push an incomplete image again.",

@@ -8,16 +8,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError, UsageError
-from pullbench.model.addresses import image_name, login_host
+from pullbench.model.addresses import image_name
 from pullbench.model.finding import Finding, Status
-from pullbench.model.plan import push_route, route_of
+from pullbench.model.plan import push_route
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import look
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, FindingKind, ObservedFault, Room, Target, cure_of, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    FindingKind,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    failed,
+    name_the_registry,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.client import is_refused_head
 from pullbench.registry.push import try_push
 
 ID = "proxy"
@@ -128,7 +138,7 @@ def probe(context: CheckContext, target: Target) -> ProxyObservation:
     answers = any(fault is None or fault.code not in ROUTE_FAILURES for fault in faults)
     seen = replace(seen, upstream_answers=answers)
     if lacking := [each for each in seen.images if each.fault is not None]:
-        return replace(seen, namespace=_namespace(context, route, upstream, lacking[0]))
+        return replace(seen, namespace=_namespace(context, route, lacking[0]))
     if route.forward_url is None:
         seen = replace(seen, kept=_cached_blobs(context, route))
     return seen if seen.kept.lost else _twice(context, route, seen)
@@ -159,7 +169,7 @@ def _pushed(context: CheckContext, route: Route) -> PushAttempt | None:
 
 def upstream_of(context: CheckContext, route: Route) -> Route:
     """The route to the same registry without a proxy, with the registry's own credentials."""
-    return route_of(next(entry for entry in context.spec.registries if entry.name == route.registry), None)
+    return context.upstream(route)
 
 
 def _served(context: CheckContext, route: Route, upstream: Route, image: str) -> ServedImage:
@@ -181,17 +191,9 @@ def _served(context: CheckContext, route: Route, upstream: Route, image: str) ->
     )
 
 
-def _namespace(context: CheckContext, route: Route, upstream: Route, lacking: ServedImage) -> str | None:
-    """The upstream's host, if a mirror without `namespace` serves an image only to a request that names it."""
+def _namespace(context: CheckContext, route: Route, lacking: ServedImage) -> str | None:
     refused = lacking.fault is not None and lacking.fault.status in (400, 403, 404)
-    if route.forward_url is not None or route.namespace or not refused:
-        return None
-    host = login_host(upstream)
-    try:
-        found = context.client(replace(route, namespace=host)).digest_at(Reference.parse(lacking.image))
-    except PullbenchError:
-        return None
-    return None if found is None else host
+    return context.needed_namespace(route, lacking.image) if refused else None
 
 
 def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> ProxyObservation:
@@ -234,16 +236,8 @@ def _cached_blobs(context: CheckContext, route: Route) -> CachedBlobs:
 
 
 def _blob_fault(context: CheckContext, route: Route, repository: str, digest: str) -> ObservedFault | None:
-    client = context.client(route)
     try:
-        client.head_blob(repository, digest)
-    except RegistryError as error:
-        if error.status == 404 or not is_refused_head(error):
-            return ObservedFault.of(error)
-    else:
-        return None
-    try:
-        client.find_blob(repository, digest)
+        context.client(route).find_blob(repository, digest, get_after_404=False)
     except RegistryError as error:
         return ObservedFault.of(error)
     return None
@@ -338,7 +332,7 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
     answered = fault.code not in ROUTE_FAILURES
     if evidence.namespace is not None:
         why = "the mirror serves several registries, and serves the image to a request that names its registry"
-        cure = f"set `namespace: {evidence.namespace}` for the proxy '{route.proxy}': each request then has ?ns={evidence.namespace}"
+        cure = name_the_registry(route, evidence.namespace)
     elif not answered:
         why, cure = "the proxy itself is unreachable", cure_of(fault, target)
     elif upstream is None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.addresses import DOCKER_HUB_HOSTS, login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import manifest_requests
@@ -23,6 +23,7 @@ from pullbench.preflight.check import (
     ObservedFault,
     Room,
     Target,
+    cure_of,
     every_route,
     failed,
     passed,
@@ -167,6 +168,8 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
     cost, limit, route = evidence.cost, evidence.limit, target.route
     needs = "the next pulls" if cost is None else f"the plan's {_manifests(cost)}"
     expected = f"the remaining requests are enough for {needs}"
+    if evidence.fault is not None and evidence.fault.answered_by is Responder.IN_FRONT:
+        return [warned(ID, target, evidence.fault, expected, cure_of(evidence.fault, target))]
     if evidence.fault is not None:
         wait = "" if evidence.retry_after_s is None else f"wait {_in_words(evidence.retry_after_s)}, or "
         return [failed(ID, target, evidence.fault, expected, f"{wait}{_cure(evidence, route)}")]
@@ -270,7 +273,8 @@ CHECK = Check(
     "The check compares the rest with the plan's manifest requests on all routes that share the account or address.",
     statuses={
         Status.PASS: "the remaining requests are enough for the plan, or the registry reports no limit",
-        Status.WARN: f"the plan needs more than {NEAR:.0%} of the remaining requests, or more than remain in a window of minutes",
+        Status.WARN: f"the plan needs more than {NEAR:.0%} of the remaining requests, or more than remain in a window of minutes; "
+        "or a proxy in front of the registry limits the rate",
         Status.FAIL: "the plan needs more requests than remain, none remain, or the answer is already 429",
         Status.SKIP: "the registry has no image of the spec",
     },
