@@ -24,12 +24,12 @@ app = typer.Typer(
 @app.command("set")
 def set_baseline(run_id: RunId, results: Results = "results") -> int:
     """Compare later runs of the same name with this run."""
-    from pullbench.report.core.run_selection import choose_candidate
+    from pullbench.report.core.run_selection import choose_new_baseline
     from pullbench.store.baselines import Baselines
     from pullbench.store.dataset import ResultStore
 
     store = ResultStore(results)
-    made = Baselines(store).set(choose_candidate(store, run_id).run_id, datetime.now(UTC))
+    made = Baselines(store).set(choose_new_baseline(store, run_id).run_id, datetime.now(UTC))
     print_line(
         f"{made.run_id} is now the baseline of '{made.name}'; compare a run with it: pullbench compare baseline RUN_ID"
     )
