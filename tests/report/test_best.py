@@ -11,7 +11,7 @@ from pullbench.report.core.stored import StoredRun
 from pullbench.report.run.best import choose
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.page import RunPage
-from pullbench.report.run.pulls import waterfalls
+from pullbench.report.run.pulls import median_pull, waterfalls
 from tests.report.synthetic import Recipe
 from tests.words import text_of
 
@@ -103,6 +103,21 @@ def test_the_pulls_that_are_drawn_are_of_the_recommended_configuration(make: Mak
     assert set(drawn) == {"docker", "wire"}
     for pull in drawn.values():
         assert (pull["concurrency"], pull["proxy"]) == (choice.cell["concurrency"], choice.cell["proxy"])
+
+
+def test_the_pull_that_is_drawn_is_the_nearest_to_the_p50_of_the_table(make: Make) -> None:
+    stored = make(dataclasses.replace(ONE_PLACE, concurrency=(1,), noise=0.0))
+    first = stored.pulls["block"] == stored.pulls["block"].max()
+    pulls = stored.pulls.assign(duration_s=range(1, len(stored.pulls) + 1)).assign(
+        duration_s=lambda frame: frame["duration_s"].where(~first, 1000.0)
+    )
+    stored = dataclasses.replace(stored, pulls=pulls)
+    (cell,) = tables.cells(stored.pulls, stored.trials).to_dict("records")
+    found = median_pull(stored.pulls, cell)
+    times = tables.latency_s(pulls)
+    assert abs(times.median() - cell["median_s"]) > 1
+    assert found is not None
+    assert abs(found["duration_s"] - cell["median_s"]) == (times - cell["median_s"]).abs().min()
 
 
 def test_where_the_machine_was_the_limit_no_number_of_repetitions_is_advised(make: Make) -> None:
