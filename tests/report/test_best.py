@@ -127,6 +127,31 @@ def test_where_the_machine_was_the_limit_no_number_of_repetitions_is_advised(mak
     assert "larger machine" in said and not re.search(r"\d+ more repetition", said)
 
 
+@pytest.mark.parametrize(
+    ("limited", "said"),
+    [((1, 2, 4), "at every concurrency measured"), ((1, 4), "at concurrency 1 and 4"), ((4,), "at concurrency 4")],
+)
+def test_where_the_machine_was_the_limit_is_told_of_all_that_was_measured(
+    make: Make, limited: tuple[int, ...], said: str
+) -> None:
+    stored = make(NOISY)
+    busy = stored.trials["concurrency"].isin(limited).map({True: 0.95, False: 0.1})
+    found = document_of(dataclasses.replace(stored, trials=stored.trials.assign(client_busy=busy)))
+    assert f"This machine was the limit {said}: " in " ".join(found["summary"]["best"])
+
+
+def test_a_concurrency_that_is_significantly_below_the_tie_is_named(make: Make) -> None:
+    stored = make(NOISY)
+    assert "significantly slower" not in " ".join(document_of(stored)["summary"]["best"])
+    slow = stored.trials["concurrency"] == 2
+    trials = stored.trials.assign(wall_s=stored.trials["wall_s"].mask(slow, stored.trials["wall_s"] * 50))
+    stored = dataclasses.replace(stored, trials=trials.assign(client_busy=0.95))
+    choice, document = choice_of(stored), document_of(stored)
+    assert list(choice.tied["concurrency"]) == [1, 4]
+    said = " ".join(document["summary"]["best"])
+    assert "Concurrency 2 is significantly slower." in said and "at every concurrency measured" in said
+
+
 def test_the_runner_up_comes_first(make: Make) -> None:
     stored = make(Recipe(engines=("wire",), concurrency=(1, 4), failure_rate=0.0, warmup=0, noise=0.01))
     found = document_of(stored)["summary"]["best"]
