@@ -98,6 +98,18 @@ def test_no_cell_of_the_tables_is_cut(tmp_path: Path, width: int) -> None:
     assert later.run_id in shown
 
 
+def test_a_route_without_a_mirror_has_no_mirror_cache(tmp_path: Path) -> None:
+    both = replace(BASE, routes=(("us", "direct"), ("us", "cache")), proxy_cache=("warm",), blocks=3)
+    synthetic.make(tmp_path, both)
+    store = synthetic.make(tmp_path, replace(both, run_id="later", started_at=STARTED_AT + timedelta(days=1)))
+    found = compare_runs(read_run(store, RUN_ID), read_run(store, "later")).cells
+    assert set(found["proxy_cache"]) == {"any", "warm"}
+    console = Console(width=200, file=io.StringIO())
+    console.print(comparison_table(found))
+    shown = {line.split()[0]: line.split()[1] for line in console.file.getvalue().splitlines()}  # type: ignore[attr-defined]
+    assert (shown["direct"], shown["cache"]) == (numbers.NOT_KNOWN, "warm")
+
+
 def test_with_json_stdout_is_one_document(results: str, capsys: pytest.CaptureFixture[str]) -> None:
     outcome(results, RUN_ID, "slow", as_json=True)
 

@@ -3,10 +3,10 @@
 Help must not wait for pydantic and pandas, so what needs them is imported where it is used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
@@ -58,6 +58,18 @@ class ResponsiveTable:
         measured = self.table.__rich_measure__(console, options.update(width=_UNBOUNDED))
         needed = measured.maximum if self.whole else measured.minimum + self.room
         yield self.table if needed <= options.max_width else self.narrow()
+
+
+def listing(columns: Sequence[str], rows: Sequence[dict[str, str]], *, folds: Collection[str]) -> Table:
+    """A row for each of `rows`, by the names of its columns. Only the columns in `folds` wrap on a narrow terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        whole = None if name in folds else max(len(name), *(len(row[name]) for row in rows))
+        justify: Literal["left", "right"] = "right" if name == "size" else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole is not None, min_width=whole)
+    for row in rows:
+        table.add_row(*(literal(row[name]) for name in columns))
+    return table
 
 
 def result_table(document: dict[str, Any]) -> RenderableType | None:
@@ -308,7 +320,7 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
     table.add_column("verdict", min_width=len("inconclusive"))
     for row in rows:
         table.add_row(
-            *map(literal, [_factors_in_words(row, factors)] if together else [str(row[name]) for name in factors]),
+            *map(literal, [_factors_in_words(row, factors)] if together else [_factor(row, name) for name in factors]),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),
