@@ -133,7 +133,7 @@ def best_title(cells: pd.DataFrame, choice: Choice | None, phases: Sequence[Pull
 def said_of_a_tie(stored: StoredRun, choice: Choice) -> str:
     """Why the configuration to use is one of several, and what would tell; of a choice that is not clear."""
     name = tables.configuration(choice.cell, tables.varying(choice.tied))
-    return " ".join([_tie(choice, name), *_needs(stored, choice)])
+    return " ".join([_tie(choice, name), *_below(choice), *_needs(stored, choice)])
 
 
 def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[str]:
@@ -155,7 +155,7 @@ def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[
             f"{name[:1].upper()}{name[1:]} has the highest rate so far: {rate}",
             f"No difference can be shown yet: a comparison needs {MIN_BLOCKS} repetitions, and has {min(few)}.",
         ]
-    return [_tie(choice, name), f"It gives {rate}", *_needs(stored, choice)]
+    return [_tie(choice, name), f"It gives {rate}", *_below(choice), *_needs(stored, choice)]
 
 
 def _tie(choice: Choice, name: str) -> str:
@@ -175,8 +175,8 @@ def _tie(choice: Choice, name: str) -> str:
     if varying != ["concurrency"] and len(tied) > 2:
         names = f"the {'' if len(tied) == len(choice.chosen) else 'fastest '}{names}"
     if all(answer.verdict == ComparisonVerdict.NO_DIFFERENCE for answer in choice.unclear):
-        return f"{names[:1].upper()}{names[1:]} differ by less than 5%: use the {which}, {name}.{_below(choice)}"
-    return f"No difference between {names} is significant: use the {which}, {name}.{_below(choice)}"
+        return f"{names[:1].upper()}{names[1:]} differ by less than 5%: use the {which}, {name}."
+    return f"No difference between {names} is significant: use the {which}, {name}."
 
 
 def _needs(stored: StoredRun, choice: Choice) -> Iterator[str]:
@@ -208,14 +208,15 @@ def _where_limited(choice: Choice, limited: Sequence[Mapping[str, Any]]) -> str:
     return f" at concurrency {numbers.listed(list(map(str, levels)))}"
 
 
-def _below(choice: Choice) -> str:
-    """` Concurrency 2 is significantly slower.`: what a tie of concurrencies leaves out, where nothing else varies."""
+def _below(choice: Choice) -> Iterator[str]:
+    """`Concurrency 2 is significantly slower.`: what a tie of concurrencies leaves out, where nothing else varies."""
     if tables.varying(choice.chosen) != ["concurrency"]:
-        return ""
+        return
     left = tables.trusted(choice.chosen).drop(index=choice.tied.index, errors="ignore")
     levels = [str(each) for each in sorted(left["concurrency"])]
     verb = "is" if len(levels) == 1 else "are"
-    return f" Concurrency {numbers.listed(levels)} {verb} significantly slower." if levels else ""
+    if levels:
+        yield f"Concurrency {numbers.listed(levels)} {verb} significantly slower."
 
 
 def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
