@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pullbench.cli.terminal.safe_text import literal
-from pullbench.model.factor_words import factor_text, factor_title
-from pullbench.model.route import DIRECT
+from pullbench.model.factor_words import factor_in_column, factor_text, factor_title
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import LIMITED_FROM
@@ -119,7 +118,8 @@ class CellsTable:
         room = options.max_width
         measured = self._measured() if self._is_measured else []
         names = [
-            _Column(factor_title(name), [literal(_factor(row, name)) for row in self._rows]) for name in self._factors
+            _Column(factor_title(name), [literal(factor_in_column(name, row)) for row in self._rows])
+            for name in self._factors
         ]
         apart = _fitting([*names, *measured], room)
         joined = [literal(_factors_in_words(row, self._factors)) for row in self._rows]
@@ -169,11 +169,6 @@ class CellsTable:
                 0 if failed else 3,
             ),
         ]
-
-
-def _factor(row: dict[str, Any], name: str) -> object:
-    """What stands in a factor's column; a route without a proxy has no mirror cache."""
-    return numbers.NOT_KNOWN if name == "proxy_cache" and row["proxy"] == DIRECT else row[name]
 
 
 _GAP = 2
@@ -320,7 +315,10 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
     table.add_column("verdict", min_width=len("inconclusive"))
     for row in rows:
         table.add_row(
-            *map(literal, [_factors_in_words(row, factors)] if together else [_factor(row, name) for name in factors]),
+            *map(
+                literal,
+                [_factors_in_words(row, factors)] if together else [factor_in_column(name, row) for name in factors],
+            ),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),
