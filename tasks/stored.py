@@ -47,6 +47,8 @@ def compare_stored(
     Notices().regression(made.found)
     if made.failure is not None:
         return failed(made.failure, made)
+    if made.undecided is not None:
+        return incomplete(made.undecided, made)
     said = headline(made.found)
     return done(f"{said.title}. {said.sentence}", made)
 

@@ -10,8 +10,10 @@ from pullbench.report.compare.runs import RunsCompared, compare_runs
 from pullbench.report.compare.verdict import cell_sentence
 from pullbench.report.core import numbers
 from pullbench.report.core.run_selection import choose_baseline, choose_candidate
-from pullbench.report.core.stored import read_run, records
+from pullbench.report.core.stored import measured, read_run, records
 from pullbench.report.render.render import check_out_dir, render_comparison
+from pullbench.stats.compare import ComparisonVerdict
+from pullbench.stats.summary import MIN_BLOCKS
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -26,6 +28,8 @@ class Compared:
     page: Path | None
     failure: str | None
     """In one line why this fails; None without `fail_on`, or where nothing got worse."""
+    undecided: str | None
+    """In one line why `fail_on` cannot decide; None without `fail_on`, or where something was compared."""
     note: str | None
     """Why a regression does not fail."""
 
@@ -59,7 +63,8 @@ def compare(
             lambda: render_comparison(results, before.run_id, after.run_id, reports, found=found),
         )
     failure, note = _judged(found, at_least, any_machine=any_machine)
-    return Compared(found=found, page=page, failure=failure, note=note)
+    undecided = _undecided(found) if at_least is not None and failure is None and note is None else None
+    return Compared(found=found, page=page, failure=failure, undecided=undecided, note=note)
 
 
 def _at_least(fail_on: str | None) -> float | None:
@@ -88,10 +93,26 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
     return f"regression: {runs}: {many}{limit}; worst: {worst}", None
 
 
+def _undecided(found: RunsCompared) -> str | None:
+    """Why nothing can be said of a regression: no time of the one run was compared with one of the other."""
+    sides = (("baseline", found.baseline), ("candidate", found.candidate))
+    empty = [f"the {side} {stored.run.run_id}" for side, stored in sides if measured(stored.trials).empty]
+    if empty:
+        return f"cannot decide: {' and '.join(empty)} {'has' if len(empty) == 1 else 'have'} no trials"
+    if found.same_run:
+        return f"cannot decide: baseline and candidate are the same run, {found.candidate.run.run_id}"
+    if found.cells.empty:
+        return "cannot decide: no configuration is in both runs"
+    if (found.cells["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES).all():
+        return f"cannot decide: no configuration has {MIN_BLOCKS} repetitions with successful pulls in both runs"
+    return None
+
+
 def compare_with_baseline(store: ResultStore, run_id: str) -> RunsCompared | None:
-    """Compare a run with the baseline of its name; None without a baseline, or if the run is the baseline itself."""
+    """Compare a run with the baseline of its name; None without one, if the run is it, or if the baseline is of another kind."""
     candidate = read_run(store, run_id)
     baseline = Baselines(store).of(candidate.run.name)
     if baseline is None or baseline.run_id == run_id:
         return None
-    return compare_runs(read_run(store, baseline.run_id), candidate)
+    before = read_run(store, baseline.run_id)
+    return compare_runs(before, candidate) if before.run.kind == candidate.run.kind else None

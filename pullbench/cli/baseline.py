@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from pullbench.cli.options import Json, Results, RunId
 from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal, print_line
-from pullbench.cli.terminal.tables import RUN_ID_WIDTH
+from pullbench.cli.terminal.tables import listing
 
 app = typer.Typer(
     add_completion=False,
@@ -24,12 +23,12 @@ app = typer.Typer(
 @app.command("set")
 def set_baseline(run_id: RunId, results: Results = "results") -> int:
     """Compare later runs of the same name with this run."""
-    from pullbench.report.core.run_selection import choose_candidate
+    from pullbench.report.core.run_selection import choose_new_baseline
     from pullbench.store.baselines import Baselines
     from pullbench.store.dataset import ResultStore
 
     store = ResultStore(results)
-    made = Baselines(store).set(choose_candidate(store, run_id).run_id, datetime.now(UTC))
+    made = Baselines(store).set(choose_new_baseline(store, run_id).run_id, datetime.now(UTC))
     print_line(
         f"{made.run_id} is now the baseline of '{made.name}'; compare a run with it: pullbench compare baseline RUN_ID"
     )
@@ -51,12 +50,8 @@ def list_baselines(results: Results = "results", as_json: Json = False) -> int:
         text = f"no baseline is set in {results}; set one: pullbench baseline set RUN_ID"
         Console(stderr=True).print(literal(text), soft_wrap=True)
         return 0
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "run", "set (UTC)"):
-        table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)
-    for entry in found:
-        table.add_row(literal(entry.name), literal(entry.run_id), f"{entry.set_at:%Y-%m-%d %H:%M}")
-    stdout_console().print(table)
+    rows = [{"name": entry.name, "run": entry.run_id, "set (UTC)": f"{entry.set_at:%Y-%m-%d %H:%M}"} for entry in found]
+    stdout_console().print(listing(("name", "run", "set (UTC)"), rows, folds=("name",)))
     return 0
 
 

@@ -35,7 +35,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="regression[:PERCENT]",
-            help="Exit 1 if a configuration is significantly slower (by PERCENT), or fails more.",
+            help="Exit 1 if a configuration is significantly slower (by PERCENT), or fails more; 3 if nothing can be compared.",
         ),
     ] = None,
     any_machine: Annotated[
@@ -66,9 +66,9 @@ def compare(
         print(json.dumps(comparison_document(done.found, page), indent=2, default=str))
     else:
         _show(done.found, done.page)
-    if notice := done.failure or done.note:
+    if notice := done.failure or done.undecided or done.note:
         Console(stderr=True).print(literal(f"pullbench: {notice}"), soft_wrap=True)
-    return 1 if done.failure else 0
+    return 1 if done.failure else 3 if done.undecided else 0
 
 
 def _show(found: "RunsCompared", page: Path | None) -> None:

@@ -47,16 +47,17 @@ def errors(
     A failed pull has an error code. A finding of preflight has one too, or a kind such as tls-expires-soon. Each name is also an
     anchor in docs/errors.md or docs/checks.md.
     """
-    known = _sections()
-    for name in names or []:
-        if name not in known:
-            raise UsageError(f"errors: '{name}' is not known; {_hint(name, known)}")
+    known, asked = _sections(), list(dict.fromkeys(names or []))
+    sections = [section for name in asked for section in known.get(name, ())] if asked else _list()
     stdout = stdout_console(folds_in_pipes=False)
-    sections = [section for name in dict.fromkeys(names or []) for section in known[name]] or _list()
     for number, section in enumerate(sections):
         if number:
             stdout.print()
         stdout.print(_view(section))
+    if unknown := [name for name in asked if name not in known]:
+        quoted = ", ".join(f"'{name}'" for name in unknown)
+        hints = " ".join(dict.fromkeys(_hint(name, known) for name in unknown))
+        raise UsageError(f"errors: {quoted} {'is' if len(unknown) == 1 else 'are'} not known; {hints}")
     return 0
 
 

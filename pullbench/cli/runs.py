@@ -15,7 +15,7 @@ from rich.table import Table
 from pullbench.cli.options import Json, Results, read_age
 from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal
-from pullbench.cli.terminal.tables import RUN_ID_WIDTH, ResponsiveTable
+from pullbench.cli.terminal.tables import ResponsiveTable, listing
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.text import count, format_bytes
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pullbench.store.retention import RetentionDecision
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+_ROOM_OF_A_NAME = 8
+"""How many columns of characters a name gets beyond its longest word, or a run is shown without its start."""
 
 
 @app.callback()
@@ -59,16 +61,15 @@ def runs(context: typer.Context, results: Results = "results", as_json: Json = F
     kinds = [] if len({run.kind for run in found}) == 1 else ["kind"]
     few = ("run", "name", *kinds, "started (UTC)", "status")
     every = ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels")
-    stdout_console().print(ResponsiveTable(_runs_table(found, every), lambda: _runs_table(found, few)))
+    fewest = ("run", "name", "status")
+    narrow = ResponsiveTable(_runs_table(found, few), lambda: _runs_table(found, fewest), room=_ROOM_OF_A_NAME)
+    stdout_console().print(ResponsiveTable(_runs_table(found, every), lambda: narrow))
     return 0
 
 
 def _runs_table(found: "Sequence[RunRecord]", columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)
-    for run in found:
-        told = {
+    rows = [
+        {
             "run": run.run_id,
             "kind": run.kind,
             "name": run.name,
@@ -77,8 +78,9 @@ def _runs_table(found: "Sequence[RunRecord]", columns: Sequence[str]) -> Table:
             "vantage": run.vantage,
             "labels": ", ".join(f"{key}={value}" for key, value in run.labels.items()),
         }
-        table.add_row(*(literal(told[column]) for column in columns))
-    return table
+        for run in found
+    ]
+    return listing(columns, rows, folds=("name", "vantage", "labels"))
 
 
 @app.command()
@@ -208,20 +210,16 @@ def _show(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], *, ap
 
 
 def _table(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        width = RUN_ID_WIDTH if column == "run" else None
-        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold", min_width=width)
-    for choice in chosen:
-        run = choice.run
-        told = {
-            "run": run.run_id,
-            "name": run.name,
-            "vantage": run.vantage,
-            "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
-            "status": run.status,
-            "size": format_bytes(sizes[run.run_id]) if run.run_id in sizes else "",
+    rows = [
+        {
+            "run": choice.run.run_id,
+            "name": choice.run.name,
+            "vantage": choice.run.vantage,
+            "started (UTC)": f"{choice.run.started_at:%Y-%m-%d %H:%M}",
+            "status": choice.run.status,
+            "size": format_bytes(sizes[choice.run.run_id]) if choice.run.run_id in sizes else "",
             "action": "would be removed" if choice.kept is None else f"stays: {choice.kept}",
         }
-        table.add_row(*(literal(told[column]) for column in columns))
-    return table
+        for choice in chosen
+    ]
+    return listing(columns, rows, folds=("name", "vantage", "action"))

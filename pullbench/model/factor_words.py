@@ -3,6 +3,9 @@
 A run has two caches that can be cold or warm, the client's store (`cache`) and the mirror's (`proxy_cache`): each is named.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from pullbench.model.route import DIRECT
 
 _TITLES = {"cache": "client cache", "proxy_cache": "mirror cache"}
@@ -13,6 +16,11 @@ _USUAL = {"proxy_cache": "any", "auth": "persisted"}
 def factor_title(factor: str) -> str:
     """A factor over a column: `mirror cache`."""
     return _TITLES.get(factor, factor)
+
+
+def factor_in_column(factor: str, row: Mapping[str, Any]) -> str:
+    """What stands in a factor's column: `–` for the mirror cache of a route without a proxy."""
+    return "–" if factor == "proxy_cache" and row["proxy"] == DIRECT else str(row[factor])
 
 
 def factor_text(factor: str, value: object) -> str:

@@ -80,6 +80,13 @@ def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
     return _estimate([float(np.median(block)) for block in seen], sum(map(len, seen)))
 
 
+def typical(medians: Sequence[float]) -> float:
+    """The value of `median_estimate`, of one repetition's median or more: their geometric mean, or their mean where one is zero."""
+    if len(medians) == 1:
+        return float(medians[0])
+    return math.exp(float(np.mean(np.log(medians)))) if min(medians) > 0 else float(np.mean(medians))
+
+
 def blocks_needed(by_block: Sequence[Sequence[float | None]], margin: float) -> int | None:
     """How many repetitions in all give an interval of at most ± `margin` (0.05: 5%), if their spread stays what it was.
 
@@ -132,7 +139,7 @@ def _estimate(by_block: list[float], n: int) -> Estimate:
     has_logarithm = min(by_block) > 0
     scaled = np.log(by_block) if has_logarithm else np.asarray(by_block)
     back = math.exp if has_logarithm else float
-    value = by_block[0] if blocks == 1 else back(float(np.mean(scaled)))
+    value = typical(by_block)
     if blocks < MIN_BLOCKS:
         return Estimate(value=value, low=None, high=None, blocks=blocks, n=n)
     interval = _bootstrapped(scaled) if blocks >= BOOTSTRAP_FROM_BLOCKS else mean_interval(scaled.tolist())

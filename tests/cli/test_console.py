@@ -1,5 +1,6 @@
 """What the shell shows of a run's document: the words and numbers of the report."""
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -19,8 +20,10 @@ from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import limit_notices, limit_short
 from pullbench.report.run.documents import run_document
 from pullbench.report.run.verdicts import excluded_notes
+from pullbench.stats.summary import median_estimate
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
+from tests.store import sample
 
 
 def shown(*printed: Any, width: int = 240) -> str:
@@ -134,6 +137,20 @@ def test_a_note_is_one_line_where_there_is_no_terminal(terminal: bool, lines: in
     ShellProgress(console).note("step 0, up: 1 pull at once: mean pull 153 ms, held")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("\n") == lines
+
+
+@pytest.mark.parametrize("times", [([1.0, 9.0, 9.0], [1.0, 1.0, 1.0]), ([4.0],), ([0.0, 0.0], [2.0, 2.0])])
+def test_the_progress_has_the_p50_of_the_tables(times: tuple[list[float], ...]) -> None:
+    progress = ShellProgress(Console(file=io.StringIO(), width=200, highlight=False))
+    progress._total = len(times) + 1
+    warm_up = dataclasses.replace(sample.trial(0), block=0, warmup=True)
+    measured = [dataclasses.replace(sample.trial(0), block=n, warmup=False) for n in range(1, len(times) + 1)]
+    for trial, seconds_of in zip([warm_up, *measured], ([99.0], *times), strict=True):
+        pulls = tuple(sample.pull(n, duration_s=each) for n, each in enumerate(seconds_of))
+        failed = sample.pull(9, ok=False, duration_s=50.0)
+        progress.measured(trial, dataclasses.replace(sample.result(0), pulls=(*pulls, failed)))
+    last = progress._console.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
+    assert f"p50 {numbers.seconds(median_estimate(times).value)}" in last
 
 
 @pytest.mark.parametrize(("terminal", "whole"), [(False, True), (True, False)])

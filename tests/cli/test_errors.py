@@ -67,6 +67,13 @@ def test_a_name_that_is_given_twice_is_explained_once(shell: Shell) -> None:  # 
     ],
 )
 def test_a_wrong_name_is_a_wrong_call(shell: Shell, name: str, hint: str) -> None:  # noqa: F811
-    code, out, err = shell("errors", "reset", name)
+    code, out, err = shell("errors", name)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert hint in err and name in err
+
+
+def test_beside_wrong_names_the_known_ones_are_explained(shell: Shell) -> None:  # noqa: F811
+    _, explained, _ = shell("errors", "docker-daemon-few-downloads", "reset")
+    code, out, err = shell("errors", "docker-daemon-few-downloads", "xyzzy", "reset", "TIMEOUT")
+    assert (code, out) == (2, explained)
+    assert err.count("\n") == 1 and "'xyzzy'" in err and "'TIMEOUT'" in err

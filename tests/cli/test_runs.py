@@ -1,12 +1,17 @@
 """`pullbench runs prune`: what it tells, what it removes, and that `pullbench runs` is what it was."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import typer
+from rich.console import Console
 
-from pullbench.cli.runs import prune_runs
+from pullbench.cli.baseline import list_baselines
+from pullbench.cli.runs import app, prune_runs
+from pullbench.cli.runs import runs as list_runs
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
@@ -144,3 +149,35 @@ def test_a_wrong_call_is_one_line_and_exit_2(shell: Shell, arguments: list[str],
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+LONG = "a-nightly-concurrency-sweep-of-every-registry-and-mirror-of-the-office"
+
+
+@pytest.mark.parametrize("width", [64, 80, 120, 200])
+@pytest.mark.parametrize("name", ["sweep", LONG, "every registry and mirror of the office " * 2])
+def test_a_list_folds_the_name_and_cuts_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, name: str
+) -> None:
+    store = ResultStore(str(tmp_path))
+    run_ids = [f"2026112{number}T161500Z-3fa2" for number in range(3)]
+    for run_id, status in zip(run_ids, ("complete", "incomplete", "failed"), strict=True):
+        kind = "stress" if status == "failed" else "benchmark"
+        store.write_run(run(run_id, name=name, status=status, kind=kind))
+    Baselines(store).set(run_ids[0], NOW)
+    console = Console(width=width, force_terminal=True, color_system=None)
+    for module in ("runs", "baseline"):
+        monkeypatch.setattr(f"pullbench.cli.{module}.stdout_console", lambda: console)
+    lists = (
+        lambda: list_runs(typer.Context(typer.main.get_command(app)), results=store.url, as_json=False),
+        lambda: list_baselines(results=store.url, as_json=False),
+        lambda: pruned(store, keep=0),
+    )
+    for number, listed in enumerate(lists):
+        listed()
+        shown = capsys.readouterr().out
+        assert "…" not in shown and max(map(len, shown.splitlines())) <= width
+        whole = (
+            [run_ids[0]] if number == 1 else [*run_ids, *(["complete", "incomplete", "failed"] if number == 0 else [])]
+        )
+        assert [word for word in whole if not re.search(rf"(?<!\S){word}(?!\S)", shown)] == []

@@ -69,6 +69,12 @@ def test_a_regression_without_fail_on_is_shown_and_fails_nothing(
     assert sent["concurrency-sweep-verdicts"]["table"][0]["verdict"] == "slower"
 
 
+def test_a_flow_that_can_compare_nothing_ends_incomplete_where_it_is_to_decide(results: str, sent: Sent) -> None:
+    state = compare_runs.fn("slow", "slow", fail_on="regression", results=results, report=False)
+    assert state.is_failed() and state.name == "Incomplete" and "cannot decide" in str(state.message)
+    assert compare_runs.fn("slow", "slow", results=results, report=False).is_completed()
+
+
 def test_a_run_that_is_not_there_fails_the_flow_with_what_there_is(results: str, sent: Sent) -> None:
     state = compare_runs.fn("commit=abc", "slow", results=results, report=False)
     assert state.is_failed() and "there are: commit=3f4ff3c" in state.message

@@ -11,7 +11,7 @@ from pullbench.report.core.stored import StoredRun
 from pullbench.report.run.best import choose
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.page import RunPage
-from pullbench.report.run.pulls import waterfalls
+from pullbench.report.run.pulls import median_pull, waterfalls
 from tests.report.synthetic import Recipe
 from tests.words import text_of
 
@@ -105,11 +105,51 @@ def test_the_pulls_that_are_drawn_are_of_the_recommended_configuration(make: Mak
         assert (pull["concurrency"], pull["proxy"]) == (choice.cell["concurrency"], choice.cell["proxy"])
 
 
+def test_the_pull_that_is_drawn_is_the_nearest_to_the_p50_of_the_table(make: Make) -> None:
+    stored = make(dataclasses.replace(ONE_PLACE, concurrency=(1,), noise=0.0))
+    first = stored.pulls["block"] == stored.pulls["block"].max()
+    pulls = stored.pulls.assign(duration_s=range(1, len(stored.pulls) + 1)).assign(
+        duration_s=lambda frame: frame["duration_s"].where(~first, 1000.0)
+    )
+    stored = dataclasses.replace(stored, pulls=pulls)
+    (cell,) = tables.cells(stored.pulls, stored.trials).to_dict("records")
+    found = median_pull(stored.pulls, cell)
+    times = tables.latency_s(pulls)
+    assert abs(times.median() - cell["median_s"]) > 1
+    assert found is not None
+    assert abs(found["duration_s"] - cell["median_s"]) == (times - cell["median_s"]).abs().min()
+
+
 def test_where_the_machine_was_the_limit_no_number_of_repetitions_is_advised(make: Make) -> None:
     stored = make(NOISY)
     busy = dataclasses.replace(stored, trials=stored.trials.assign(client_busy=0.95))
     said = " ".join(document_of(busy)["summary"]["best"])
     assert "larger machine" in said and not re.search(r"\d+ more repetition", said)
+
+
+@pytest.mark.parametrize(
+    ("limited", "said"),
+    [((1, 2, 4), "at every concurrency measured"), ((1, 4), "at concurrency 1 and 4"), ((4,), "at concurrency 4")],
+)
+def test_where_the_machine_was_the_limit_is_told_of_all_that_was_measured(
+    make: Make, limited: tuple[int, ...], said: str
+) -> None:
+    stored = make(NOISY)
+    busy = stored.trials["concurrency"].isin(limited).map({True: 0.95, False: 0.1})
+    found = document_of(dataclasses.replace(stored, trials=stored.trials.assign(client_busy=busy)))
+    assert f"This machine was the limit {said}: " in " ".join(found["summary"]["best"])
+
+
+def test_a_concurrency_that_is_significantly_below_the_tie_is_named(make: Make) -> None:
+    stored = make(NOISY)
+    assert "significantly slower" not in " ".join(document_of(stored)["summary"]["best"])
+    slow = stored.trials["concurrency"] == 2
+    trials = stored.trials.assign(wall_s=stored.trials["wall_s"].mask(slow, stored.trials["wall_s"] * 50))
+    stored = dataclasses.replace(stored, trials=trials.assign(client_busy=0.95))
+    choice, document = choice_of(stored), document_of(stored)
+    assert list(choice.tied["concurrency"]) == [1, 4]
+    said = " ".join(document["summary"]["best"])
+    assert "Concurrency 2 is significantly slower." in said and "at every concurrency measured" in said
 
 
 def test_the_runner_up_comes_first(make: Make) -> None:

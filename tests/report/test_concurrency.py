@@ -1,7 +1,9 @@
 """What a higher concurrency gives: the curve of each configuration, checked with DuckDB, and in words."""
 
 import dataclasses
+import json
 import math
+from collections.abc import Callable
 
 import duckdb
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import concurrency
 from pullbench.report.run.concurrency import Curve, curve_of, curve_says, curves, json_curves, law_says, undecided
-from pullbench.stats.scaling import scaling
+from pullbench.stats.scaling import Cost, scaling
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import Recipe
 
@@ -19,7 +21,7 @@ CELL = {"engine": "wire", "registry": "eu", "proxy": "direct"}
 def curve(rates: dict[int, float], blocks: int = 5, **given: object) -> Curve:
     """A curve without noise."""
     found = scaling({n: {block: rate * (1 + 0.01 * block) for block in range(blocks)} for n, rate in rates.items()})
-    made = Curve(factors=CELL, name="eu", scaling=found, limited_from=None, left_out=())
+    made = Curve(factors=CELL, name="eu", scaling=found, limited_from=None, may_be_more="", left_out=())
     return dataclasses.replace(made, **given)  # type: ignore[arg-type]
 
 
@@ -86,10 +88,51 @@ def test_the_recommendation_says_its_gain_and_what_a_lower_concurrency_costs() -
 def test_a_loss_that_is_not_significant_has_no_number() -> None:
     noisy = {1: (10, 11, 9), 2: (20, 33, 22), 4: (36, 34, 40)}
     found = scaling({n: dict(enumerate(map(float, rates))) for n, rates in noisy.items()})
-    said = curve_says(Curve(factors=CELL, name="", scaling=found, limited_from=None, left_out=()))
+    said = curve_says(Curve(factors=CELL, name="", scaling=found, limited_from=None, may_be_more="", left_out=()))
     *_, cost = said.split(". ")
     assert found.recommended == 4 and cost.startswith("Concurrency 2 ") and "not significant" in cost
     assert "%" not in cost
+
+
+@pytest.mark.parametrize(
+    ("lows", "said"),
+    [
+        ({1: -0.1, 2: 0.2, 4: -0.2}, "Concurrency 1 and 4 may be as good: their loss is not significant."),
+        ({1: 0.0, 2: -0.1, 4: -0.2}, "Concurrency 1, 2 and 4 may be as good: their loss is not significant."),
+        ({1: 0.3, 2: 0.2, 4: -0.2}, "Concurrency 4 may be as good: its loss is not significant."),
+        ({1: -0.1, 2: 0.2, 4: 0.1}, "Concurrency 1 may be as good: its loss is not significant. Concurrency 4 loses"),
+        ({1: None, 2: None, 4: None}, "Concurrency 4 loses"),
+    ],
+)
+def test_every_lower_concurrency_that_may_be_as_good_is_named(lows: dict[int, float | None], said: str) -> None:
+    mine = curve({1: 10.0, 2: 18.0, 4: 30.0, 8: 50.0})
+    costs = tuple(Cost(concurrency=n, lost=0.3, low=low, high=None if low is None else 0.5) for n, low in lows.items())
+    mine = dataclasses.replace(mine, scaling=dataclasses.replace(mine.scaling, costs=costs))
+    assert mine.scaling.recommended == 8
+    found = curve_says(mine)
+    assert f". {said}" in found and found.count("may be as good") == said.count("may be as good")
+    below = [n for n in (1, 2) if (lows[n] or 0) <= 0 and lows[n] is not None]
+    assert ("may be as good" in concurrency.recommendations([mine, mine])) is bool(below)
+
+
+@pytest.mark.parametrize("load", [0.0, 12.0])
+@pytest.mark.parametrize("engine", ["wire", "docker"])
+def test_the_bottleneck_leaves_the_registry_open_only_where_the_client_measures_it(
+    make: Callable[[Recipe], StoredRun], engine: str, load: float
+) -> None:
+    stored = make(Recipe(engines=(engine,), routes=(("eu", "direct"),), concurrency=(1, 4), blocks=3, warmup=0))
+    environment = json.dumps({"load_before": load, "cores": 2})
+    busy = dataclasses.replace(
+        stored,
+        trials=stored.trials.assign(client_busy=0.95),
+        run=dataclasses.replace(stored.run, environment=environment),
+    )
+    (mine,) = curves(busy)
+    said = curve_says(mine)
+    assert "From concurrency 1 on" in said
+    assert ("the registry may" in said) is (engine == "wire" and not load)
+    assert ("a faster node" in said) is (engine == "docker" and not load)
+    assert ("an idle node" in said) is bool(load)
 
 
 def test_a_rate_that_still_rises_asks_for_more() -> None:
@@ -110,7 +153,7 @@ def test_concurrency_1_is_enough_where_more_gives_no_gain() -> None:
 def test_an_inconclusive_run_recommends_no_concurrency() -> None:
     noisy = {1: (1.0, 2.0, 0.4), 2: (0.5, 1.1, 1.5)}
     found = scaling({n: dict(enumerate(rates)) for n, rates in noisy.items()})
-    mine = Curve(factors=CELL, name="", scaling=found, limited_from=None, left_out=())
+    mine = Curve(factors=CELL, name="", scaling=found, limited_from=None, may_be_more="", left_out=())
     assert undecided(found) and found.recommended is None
     assert "from 1 to 2" in curve_says(mine) and "repetitions" in curve_says(mine)
     assert "is enough" not in concurrency.recommendations([mine, mine])
@@ -119,7 +162,14 @@ def test_an_inconclusive_run_recommends_no_concurrency() -> None:
 def test_a_gain_that_is_inconclusive_is_not_called_none() -> None:
     sure = curve({1: 10.0, 2: 18.0, 4: 18.0, 8: 18.0}).scaling
     said = curve_says(
-        Curve(factors=CELL, name="", scaling=dataclasses.replace(sure, knee_high=4), limited_from=None, left_out=())
+        Curve(
+            factors=CELL,
+            name="",
+            scaling=dataclasses.replace(sure, knee_high=4),
+            limited_from=None,
+            may_be_more="",
+            left_out=(),
+        )
     )
     assert sure.knee == 2 and "no gain" not in said
     assert "concurrency 4" in said and "inconclusive" in said

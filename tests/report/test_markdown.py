@@ -8,6 +8,7 @@ import pytest
 
 from pullbench.report.compare.runs import compare_runs
 from pullbench.report.compare.verdict import comparison_document
+from pullbench.report.run.documents import document_of
 from pullbench.report.run.markdown import _with_code, comparison_summary, escape_markdown, run_summary
 from tests.report.conftest import Make
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
@@ -22,6 +23,17 @@ def test_escape_markdown_makes_no_markup_and_calls_nobody() -> None:
     assert escape_markdown("cc @someone #12") == "cc \\@someone \\#12"
     assert escape_markdown("safe\u202egnp.exe") == "safe gnp.exe"
     assert len(escape_markdown("x" * 10_000)) == 500
+
+
+def test_a_route_without_a_mirror_has_no_mirror_cache(make: Make) -> None:
+    both = replace(SMALL, routes=(("us", "direct"), ("us", "cache")), proxy_cache=("warm",), concurrency=(1,), blocks=3)
+    one, two = make(both), make(replace(both, seed=8, started_at=STARTED_AT + timedelta(days=1)))
+    for page in (
+        run_summary(document_of(one)),
+        comparison_summary(comparison_document(compare_runs(one, two))),
+    ):
+        rows = [[part.strip() for part in line.split("|")] for line in page.splitlines() if line.startswith("| ")]
+        assert {row[1]: row[2] for row in rows if row[1] in ("direct", "cache")} == {"direct": "–", "cache": "warm"}
 
 
 def test_a_sentence_reads_as_written_where_nothing_renders_markdown() -> None:

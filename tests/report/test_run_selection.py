@@ -84,8 +84,36 @@ def test_the_baseline_that_was_set_is_found_by_that_word(store: ResultStore) -> 
     assert choose_baseline(store, "baseline", candidate(store, "sweep-3")).run_id == "sweep-1"
 
 
+@pytest.mark.parametrize("text", ["latest", "sweep", "commit=ddd"])
+def test_a_run_of_another_kind_is_no_baseline_unless_it_is_named(store: ResultStore, text: str) -> None:
+    made = sample.run(
+        "stress-1",
+        name="sweep",
+        kind="stress",
+        status="complete",
+        labels={"commit": "ddd"},
+        started_at=sample.START + timedelta(hours=2, minutes=30),
+    )
+    store.write_run(made)
+    if "=" in text:
+        with pytest.raises(UsageError, match="this label"):
+            choose_baseline(store, text, candidate(store, "sweep-3"))
+    else:
+        assert choose_baseline(store, text, candidate(store, "sweep-3")).run_id == "sweep-2"
+    assert choose_baseline(store, "stress-1", candidate(store, "sweep-3")).run_id == "stress-1"
+    with pytest.raises(UsageError, match=r"is older than stress-1 and of its kind \(stress\)"):
+        choose_baseline(store, "other", store.run("stress-1"))
+
+
+def test_a_baseline_that_was_set_of_another_kind_is_refused(store: ResultStore) -> None:
+    store.write_run(sample.run("stress-1", name="sweep", kind="stress", status="complete"))
+    Baselines(store).set("stress-1", sample.START)
+    with pytest.raises(UsageError, match="stress-1, is a run of kind stress, and sweep-3 is of kind benchmark"):
+        choose_baseline(store, "baseline", candidate(store, "sweep-3"))
+
+
 def test_the_first_run_of_a_name_has_no_latest_before_it(store: ResultStore) -> None:
-    with pytest.raises(UsageError, match="no complete run of 'sweep' is older than sweep-1"):
+    with pytest.raises(UsageError, match="no complete run of 'sweep' is older than sweep-1 "):
         choose_baseline(store, "latest", candidate(store, "sweep-1"))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -242,6 +243,28 @@ def test_a_client_that_is_the_limit_ends_the_test_and_is_the_first_line_of_the_v
     assert (said.status, said.title) == ("not_shown", verdict.CLIENT_IS_THE_LIMIT)
     assert "90.0%" in said.clauses[0]
     assert "--keep-going" in said.clauses[-1]
+
+
+@pytest.mark.parametrize("load", [0.0, 12.2])
+@pytest.mark.parametrize(
+    ("service", "is_limited"),
+    [
+        (OUTCOMES["the client is the limit"], True),
+        (OUTCOMES["past the client's limit"], True),
+        (OUTCOMES["the client was the limit at a lower load alone"], True),
+        (Service(stress=LONG, busy=lambda stage: 0.2 if stage.phase == "up" else 0.9), True),
+        (Service(), False),
+    ],
+    ids=["the limit", "past it", "lower alone", "later", "no limit"],
+)
+def test_where_other_processes_used_the_node_a_client_limit_asks_for_an_idle_one(
+    service: Service, is_limited: bool, load: float
+) -> None:
+    stored = synthetic_stress.stored(service)
+    run = dataclasses.replace(stored.run, environment=json.dumps({"load_before": load, "cores": 2}))
+    said = document_of(dataclasses.replace(stored, run=run))["headline"]["sentence"]
+    assert ("on an idle node" in said) is bool(is_limited and load)
+    assert ("load 12.2 on 2 cores" in said) is bool(is_limited and load)
 
 
 def test_a_test_that_goes_past_the_client_s_limit_still_names_the_client_first() -> None:

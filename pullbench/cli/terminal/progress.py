@@ -46,8 +46,10 @@ class ShellProgress(RunProgress):
         self._bar: Progress | None = None
         self._done = self._total = 0
         self._pulls = self._failed = 0
-        self._times: dict[Cell, list[float]] = {}
-        """The pull times so far of each configuration, in seconds."""
+        self._times: dict[Cell, dict[int, list[float]]] = {}
+        """The pull times so far of each configuration by repetition, in seconds."""
+        self._medians: dict[Cell, dict[int, float]] = {}
+        """The medians of these, so that a million pulls are not sorted after every trial."""
         self._varying: list[str] = ["engine"]
         """The factors that name a configuration of this run."""
         self._has_warmup = False
@@ -96,8 +98,7 @@ class ShellProgress(RunProgress):
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._count(result)
-        times = self._times.setdefault(trial.cell, [])
-        times += [pull.queued_s + pull.duration_s for pull in result.pulls if pull.ok and not trial.warmup]
+        self._keep_times(trial, result)
         if self._console.is_terminal:
             self._show(trial)
         elif self._lines.due() or self._done == self._total:
@@ -113,18 +114,27 @@ class ShellProgress(RunProgress):
         self._pulls += result.record.pulls
         self._failed += result.record.pulls - result.record.succeeded
 
+    def _keep_times(self, trial: Trial, result: TrialResult) -> None:
+        times = [pull.queued_s + pull.duration_s for pull in result.pulls if pull.ok]
+        if times and not trial.warmup:
+            of_block = self._times.setdefault(trial.cell, {}).setdefault(trial.block, [])
+            of_block += times
+            self._medians.setdefault(trial.cell, {})[trial.block] = statistics.median(of_block)
+
     def _left(self) -> str:
         return self._lines.left(self._done, self._total)
 
     def _said(self, trial: Trial) -> str:
-        """The pulls of the run, the configuration that runs, and its median so far."""
-        times = self._times.get(trial.cell)
+        """The pulls of the run, the configuration that runs, and its p50 so far, computed as in the tables."""
+        from pullbench.stats.summary import typical
+
+        medians = list(self._medians.get(trial.cell, {}).values())
         so_far = [
             f"{count(self._pulls, 'pull')} so far",
             *([f"{self._failed:,} failed"] if self._failed else []),
         ]
         words = " · ".join(filter(None, (factor_text(name, getattr(trial.cell, name)) for name in self._varying)))
-        of_cell = f"{words}, p50 {seconds(statistics.median(times))}" if times else words
+        of_cell = f"{words}, p50 {seconds(typical(medians))}" if medians else words
         so_far += ["warm-up included"] if self._has_warmup else []
         return f"({', '.join(so_far)}): {of_cell}"
 

@@ -3,18 +3,17 @@
 Help must not wait for pydantic and pandas, so what needs them is imported where it is used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from pullbench.cli.terminal.safe_text import literal
-from pullbench.model.factor_words import factor_text, factor_title
-from pullbench.model.route import DIRECT
+from pullbench.model.factor_words import factor_in_column, factor_text, factor_title
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
 from pullbench.report.core.client_limit import LIMITED_FROM
@@ -58,6 +57,18 @@ class ResponsiveTable:
         measured = self.table.__rich_measure__(console, options.update(width=_UNBOUNDED))
         needed = measured.maximum if self.whole else measured.minimum + self.room
         yield self.table if needed <= options.max_width else self.narrow()
+
+
+def listing(columns: Sequence[str], rows: Sequence[dict[str, str]], *, folds: Collection[str]) -> Table:
+    """A row for each of `rows`, by the names of its columns. Only the columns in `folds` wrap on a narrow terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        whole = None if name in folds else max(len(name), *(len(row[name]) for row in rows))
+        justify: Literal["left", "right"] = "right" if name == "size" else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole is not None, min_width=whole)
+    for row in rows:
+        table.add_row(*(literal(row[name]) for name in columns))
+    return table
 
 
 def result_table(document: dict[str, Any]) -> RenderableType | None:
@@ -107,7 +118,8 @@ class CellsTable:
         room = options.max_width
         measured = self._measured() if self._is_measured else []
         names = [
-            _Column(factor_title(name), [literal(_factor(row, name)) for row in self._rows]) for name in self._factors
+            _Column(factor_title(name), [literal(factor_in_column(name, row)) for row in self._rows])
+            for name in self._factors
         ]
         apart = _fitting([*names, *measured], room)
         joined = [literal(_factors_in_words(row, self._factors)) for row in self._rows]
@@ -157,11 +169,6 @@ class CellsTable:
                 0 if failed else 3,
             ),
         ]
-
-
-def _factor(row: dict[str, Any], name: str) -> object:
-    """What stands in a factor's column; a route without a proxy has no mirror cache."""
-    return numbers.NOT_KNOWN if name == "proxy_cache" and row["proxy"] == DIRECT else row[name]
 
 
 _GAP = 2
@@ -308,7 +315,10 @@ def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, 
     table.add_column("verdict", min_width=len("inconclusive"))
     for row in rows:
         table.add_row(
-            *map(literal, [_factors_in_words(row, factors)] if together else [str(row[name]) for name in factors]),
+            *map(
+                literal,
+                [_factors_in_words(row, factors)] if together else [factor_in_column(name, row) for name in factors],
+            ),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),

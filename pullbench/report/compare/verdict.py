@@ -9,7 +9,7 @@ import pandas as pd
 
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, PooledRatio, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.stored import StoredRun, json_records, json_value, records
+from pullbench.report.core.stored import StoredRun, json_records, json_value, measured, records
 from pullbench.report.core.tables import configuration
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.compare import MARGIN, Comparison, ComparisonVerdict, more_repetitions
@@ -154,9 +154,10 @@ def warnings(found: RunsCompared) -> list[str]:
         )
     for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
         if stored.run.status != "complete":
+            result = "It has no results." if measured(stored.trials).empty else "Its intervals are wider."
             said.append(
                 f"The {side} is {stored.run.status}: {len(stored.trials)} of {stored.run.trials_planned} trials. "
-                f"Its intervals are wider. `--resume {stored.run.run_id}` measures the rest."
+                f"{result} `--resume {stored.run.run_id}` measures the rest."
             )
     return said
 

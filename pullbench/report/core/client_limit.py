@@ -70,6 +70,13 @@ def limit_says(
     return f"{who} was the bottleneck{where} ({used}{also})"
 
 
+def may_be_more(engine_kind: str, environment: Mapping[str, Any]) -> str:
+    """What a rate at this machine's limit leaves open: `a faster node may pull more`."""
+    if other_load(environment):
+        return "an idle node may pull more"
+    return "the registry may handle more" if CAPABILITIES[engine_kind].in_process else "a faster node may pull more"
+
+
 def limit_short(row: Mapping[str, Any]) -> str:
     """`CPU 93%`: which limit it was, and how near the worst trial came to it."""
     return f"{_SHORT.get(str(row.get('client_limit')), '')} {row['client_busy']:.0%}".strip()

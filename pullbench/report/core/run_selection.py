@@ -6,8 +6,8 @@
     commit=3f4ff3c          the newest complete one with that label
     concurrency-sweep       the newest complete one of that name
 
-As a comparison's baseline, a word, label or name means a run of the candidate's name from before the candidate: nobody
-compares a run with itself, or with one of another benchmark, unless he names it by its run_id.
+As a comparison's baseline, a word, label or name means a run of the candidate's name and kind from before the candidate:
+nobody compares a run with itself, with one of another benchmark, or with a stress test, unless he names it by its run_id.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pullbench.errors import UsageError
 from pullbench.model.record import RunRecord
 from pullbench.model.text import did_you_mean
+from pullbench.report.core.stored import measured, read_run
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -31,6 +32,16 @@ def choose_run(store: ResultStore, text: str) -> RunRecord:
 def choose_candidate(store: ResultStore, text: str) -> RunRecord:
     """The same of a run that is to be compared, or others with it: never a calibration, which has its own truth beside it."""
     return _chosen(store, text, _comparable(store, text))
+
+
+def choose_new_baseline(store: ResultStore, text: str) -> RunRecord:
+    """The same of a run that later runs are to be compared with; UsageError where it measured nothing."""
+    run = choose_candidate(store, text)
+    if measured(read_run(store, run.run_id).trials).empty:
+        raise UsageError(
+            f"{run.run_id} is {run.status} and has no trials: no run can be compared with it; choose another: pullbench runs"
+        )
+    return run
 
 
 def _comparable(store: ResultStore, text: str) -> list[RunRecord]:
@@ -68,12 +79,22 @@ def choose_baseline(store: ResultStore, text: str, candidate: RunRecord) -> RunR
             raise UsageError(
                 f"baseline: none is set for '{candidate.name}'; set one with `pullbench baseline set RUN_ID`"
             )
-        return store.run(found.run_id)
-    before = [run for run in runs if run.started_at < candidate.started_at and run.status == _COMPLETE]
-    if text == LATEST or _is_name(text, runs):
+        run = store.run(found.run_id)
+        if run.kind != candidate.kind:
+            raise UsageError(
+                f"baseline: that of '{run.name}', {run.run_id}, is a run of kind {run.kind}, and {candidate.run_id} is of kind "
+                f"{candidate.kind}; name a run by its run_id, or set another: pullbench baseline set RUN_ID"
+            )
+        return run
+    is_name = _is_name(text, runs)
+    runs = [run for run in runs if run.kind == candidate.kind]
+    if text == LATEST or is_name:
         name = candidate.name if text == LATEST else text
-        of_name = [run for run in before if run.name == name]
-        return _first(of_name, f"'{text}': no complete run of '{name}' is older than {candidate.run_id}")
+        before = [run for run in runs if run.started_at < candidate.started_at and run.status == _COMPLETE]
+        return _first(
+            [run for run in before if run.name == name],
+            f"'{text}': no complete run of '{name}' is older than {candidate.run_id} and of its kind ({candidate.kind})",
+        )
     fits = _fitting(text)
     fitting = [run for run in runs if fits(run) and run.run_id != candidate.run_id]
     same_name = [run for run in fitting if run.name == candidate.name]

@@ -133,7 +133,7 @@ def best_title(cells: pd.DataFrame, choice: Choice | None, phases: Sequence[Pull
 def said_of_a_tie(stored: StoredRun, choice: Choice) -> str:
     """Why the configuration to use is one of several, and what would tell; of a choice that is not clear."""
     name = tables.configuration(choice.cell, tables.varying(choice.tied))
-    return " ".join([_tie(choice, name), *_needs(stored, choice)])
+    return " ".join([_tie(choice, name), *_below(choice), *_needs(stored, choice)])
 
 
 def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[str]:
@@ -155,7 +155,7 @@ def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[
             f"{name[:1].upper()}{name[1:]} has the highest rate so far: {rate}",
             f"No difference can be shown yet: a comparison needs {MIN_BLOCKS} repetitions, and has {min(few)}.",
         ]
-    return [_tie(choice, name), f"It gives {rate}", *_needs(stored, choice)]
+    return [_tie(choice, name), f"It gives {rate}", *_below(choice), *_needs(stored, choice)]
 
 
 def _tie(choice: Choice, name: str) -> str:
@@ -186,14 +186,8 @@ def _needs(stored: StoredRun, choice: Choice) -> Iterator[str]:
         return
     limited = [row for row in records(choice.tied) if is_limited(row)]
     if limited:
-        levels = sorted({int(row["concurrency"]) for row in limited})
-        at = (
-            f" at concurrency {numbers.listed(list(map(str, levels)))}"
-            if choice.tied["concurrency"].nunique() > 1
-            else ""
-        )
         where = "on an idle node" if other_load(stored.environment) else "from a larger machine"
-        yield f"This machine was the limit{at}: to learn more, repeat {where}."
+        yield f"This machine was the limit{_where_limited(choice, limited)}: to learn more, repeat {where}."
         return
     more = [more_repetitions(answer) for answer in unclear]
     known = [each for each in more if each is not None and each <= _MOST_REPETITIONS]
@@ -202,6 +196,27 @@ def _needs(stored: StoredRun, choice: Choice) -> Iterator[str]:
         yield f"About {numbers.count(max(known), 'more repetition')} {verb} needed to decide."
     else:
         yield "The times vary too much to decide: measure on a quieter machine and network."
+
+
+def _where_limited(choice: Choice, limited: Sequence[Mapping[str, Any]]) -> str:
+    """` at concurrency 1 and 4`, ` at every concurrency measured`; nothing where there is one."""
+    if choice.chosen["concurrency"].nunique() == 1:
+        return ""
+    if all(map(is_limited, records(choice.chosen))):
+        return " at every concurrency measured"
+    levels = sorted({int(row["concurrency"]) for row in limited})
+    return f" at concurrency {numbers.listed(list(map(str, levels)))}"
+
+
+def _below(choice: Choice) -> Iterator[str]:
+    """`Concurrency 2 is significantly slower.`: what a tie of concurrencies leaves out, where nothing else varies."""
+    if tables.varying(choice.chosen) != ["concurrency"]:
+        return
+    left = tables.trusted(choice.chosen).drop(index=choice.tied.index, errors="ignore")
+    levels = [str(each) for each in sorted(left["concurrency"])]
+    verb = "is" if len(levels) == 1 else "are"
+    if levels:
+        yield f"Concurrency {numbers.listed(levels)} {verb} significantly slower."
 
 
 def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
-from pullbench.report.core.client_limit import LIMITED_FROM
+from pullbench.report.core.client_limit import LIMITED_FROM, may_be_more
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
@@ -35,7 +35,8 @@ class Curve:
     scaling: Scaling
     limited_from: int | None
     """The lowest concurrency that was client-limited."""
-
+    may_be_more: str
+    """What that leaves open, in words."""
     left_out: tuple[int, ...]
     """Measured concurrencies that have too few repetitions without failures."""
 
@@ -51,15 +52,15 @@ def curves(stored: StoredRun) -> list[Curve]:
         return []
     rates = (trials["pulls"] / trials["wall_s"]).where(trials["succeeded"] == trials["pulls"])
     several = [
-        (dict(zip(OTHERS, key, strict=True)), mine)
+        (dict(zip(OTHERS, key, strict=True)), mine, may_be_more(mine["engine_kind"].iloc[0], stored.environment))
         for key, mine in trials.assign(rate=rates).groupby(OTHERS, dropna=False)
         if mine["concurrency"].nunique() > 1
     ]
-    shown = [name for name in varying(pd.DataFrame([factors for factors, _ in several])) if name in OTHERS]
-    return [_curve(factors, label(factors, shown), mine) for factors, mine in several]
+    shown = [name for name in varying(pd.DataFrame([factors for factors, *_ in several])) if name in OTHERS]
+    return [_curve(factors, label(factors, shown), mine, more) for factors, mine, more in several]
 
 
-def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame) -> Curve:
+def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame, more: str) -> Curve:
     rates: dict[int, dict[int, float]] = {}
     for row in records(trials.loc[trials["rate"].notna(), ["concurrency", "block", "rate"]]):
         rates.setdefault(int(row["concurrency"]), {})[int(row["block"])] = float(row["rate"])
@@ -68,7 +69,9 @@ def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame) -> Curve
     found = scaling(rates)
     kept = {level.concurrency for level in found.levels}
     left_out = tuple(sorted(int(each) for each in trials["concurrency"].unique() if each not in kept))
-    return Curve(factors=factors, name=name, scaling=found, limited_from=limited_from, left_out=left_out)
+    return Curve(
+        factors=factors, name=name, scaling=found, limited_from=limited_from, may_be_more=more, left_out=left_out
+    )
 
 
 def curve_of(found: Sequence[Curve], cell: Mapping[str, Any]) -> Curve | None:
@@ -178,24 +181,34 @@ def _beyond(found: Scaling) -> str:
 
 
 def _cost(found: Scaling) -> str:
-    """What the next lower concurrency loses."""
-    if not found.costs:
-        return ""
-    cost = found.costs[-1]
-    if cost.low is not None and cost.low <= 0:
-        return f" Concurrency {cost.concurrency} may be as good: its loss is not significant."
+    """Which lower concurrencies lose nothing significant, and what the next lower one loses."""
+    alike = _as_good(found)
+    whose = "its" if len(alike) == 1 else "their"
+    said = f" Concurrency {numbers.listed(alike)} may be as good: {whose} loss is not significant." if alike else ""
+    cost = found.costs[-1] if found.costs else None
+    if cost is None or _is_as_good(cost):
+        return said
     span = (
         ""
         if cost.low is None or cost.high is None
         else f" ({numbers.percent(cost.low)} – {numbers.percent(cost.high)})"
     )
-    return f" Concurrency {cost.concurrency} loses {numbers.percent(cost.lost)}{span} of that rate."
+    return f"{said} Concurrency {cost.concurrency} loses {numbers.percent(cost.lost)}{span} of that rate."
+
+
+def _is_as_good(cost: Cost) -> bool:
+    """Whether a lower concurrency may be as good; not where its interval is unknown."""
+    return cost.low is not None and cost.low <= 0
+
+
+def _as_good(found: Scaling) -> list[str]:
+    return [str(cost.concurrency) for cost in found.costs if _is_as_good(cost)]
 
 
 def _client_limit(curve: Curve) -> str:
     if curve.limited_from is None:
         return ""
-    return f" From concurrency {curve.limited_from} on, this machine was the bottleneck: the registry may handle more."
+    return f" From concurrency {curve.limited_from} on, this machine was the bottleneck: {curve.may_be_more}."
 
 
 def recommendations(found: Sequence[Curve]) -> Html:
@@ -270,12 +283,14 @@ def _less(cost: Cost) -> str:
 
 
 def _notes(curve: Curve) -> str:
-    found, notes = curve.scaling, []
+    found, notes = curve.scaling, list[str]()
     if found.knee is None:
         near = "near the law's peak" if at_peak(found) else "higher may be better"
         notes.append(f"the highest measured; {near}")
     elif found.knee_low != found.knee_high:
         notes.append(f"saturation point at {found.knee_low} to {found.knee_high} (95% CI)")
+    if any(map(_is_as_good, found.costs[:-1])):
+        notes.append(f"concurrency {numbers.listed(_as_good(found))} may be as good")
     if curve.left_out:
         listed = ", ".join(map(str, curve.left_out))
         notes.append(f"left out for failures: concurrency {listed}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pullbench.model.factor_words import factor_title
+from pullbench.model.factor_words import factor_in_column, factor_title
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
@@ -95,7 +95,7 @@ def comparison_summary(document: Mapping[str, Any]) -> str:
     factors = _varying(cells)
     rows = [
         (
-            *(cell[name] for name in factors),
+            *(factor_in_column(name, cell) for name in factors),
             numbers.seconds(cell["baseline_s"]),
             numbers.seconds(cell["candidate_s"]),
             numbers.ratio(cell["ratio"]),
@@ -130,7 +130,7 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     rows = [
         (
-            *(cell[name] for name in factors),
+            *(factor_in_column(name, cell) for name in factors),
             numbers.seconds(cell["median_s"]),
             numbers.seconds_range(cell["median_low_s"], cell["median_high_s"]),
             numbers.seconds(cell["p95_s"]),

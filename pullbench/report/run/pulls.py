@@ -73,13 +73,15 @@ def _spread_of(name: str, times: pd.Series) -> Spread:
 
 
 def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The successful pull of a configuration whose time is nearest to the median of all; None where none succeeded."""
+    """The successful pull of a configuration, a row of `tables.cells`, whose time is nearest to its `median_s`; None where
+
+    none succeeded.
+    """
     mine = measured(in_cell(pulls, cell))
     mine = mine[mine["ok"].astype(bool)]
     if mine.empty:
         return None
-    times = latency_s(mine)
-    return records(mine.loc[[(times - times.median()).abs().idxmin()]])[0]
+    return records(mine.loc[[(latency_s(mine) - cell["median_s"]).abs().idxmin()]])[0]
 
 
 def waterfall(transfers: pd.DataFrame, pull: Mapping[str, Any]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec import RampKind
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.client_limit import is_limited, of_its_ceiling
+from pullbench.report.core.client_limit import is_limited, of_its_ceiling, other_load
 from pullbench.report.core.slo_words import measured_text, slo_name, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
 from pullbench.report.run.verdicts import Headline
@@ -19,7 +19,6 @@ STEP_VERDICTS = {"held": "met", "open": "inconclusive", "missed": "missed"}
 """The verdicts of the JSON as people read them."""
 CLIENT_IS_THE_LIMIT = "This client, not the registry, is the limit"
 _AS_OFFERED = 1 - MARGIN
-_MAY_HANDLE_MORE = "The registry may handle more than measured: repeat from more machines, or from a larger one."
 _KEEP_GOING = "To measure past this client's limit all the same, use `--keep-going`."
 
 
@@ -56,11 +55,20 @@ def headline(found: Stressed, stored: StoredRun) -> Headline:
         *recovery(found),
         "" if client_is_the_limit(found) else _client_limited(found),
         _client_limited_later(found),
-        _MAY_HANDLE_MORE if client_is_the_limit(found) else "",
+        _repeat(found, stored),
         _KEEP_GOING if found.end is EndReason.CLIENT else "",
         _lower_first_step(found) if first_step_missed(found) else "",
     ]
     return Headline(status=status, title=title, clauses=tuple(filter(None, sentences)))
+
+
+def _repeat(found: Stressed, stored: StoredRun) -> str:
+    """What to do where this client is the limit; a node that other processes used must be idle first."""
+    busy = other_load(stored.environment)
+    if client_is_the_limit(found):
+        idle = f"on an idle node ({busy}); if it is the limit there too, " if busy else ""
+        return f"The registry may handle more than measured: repeat {idle}from more machines, or from a larger one."
+    return f"Repeat on an idle node: {busy}." if busy and any(map(is_limited, records(found.steps))) else ""
 
 
 def first_step_missed(found: Stressed) -> bool:
