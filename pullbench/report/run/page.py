@@ -230,7 +230,7 @@ class RunPage:
 
     def spread(self) -> Html:
         """Which share of the pulls took how long at most, drawn."""
-        return ecdf(*spreads(self.stored, self.cells))
+        return ecdf(*spreads(self.stored, self.cells), sorted(self.cells["engine"].unique()))
 
     def inside_a_pull(self) -> Html:
         """Where the time of a median pull goes, drawn for each engine."""
