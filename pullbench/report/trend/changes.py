@@ -302,9 +302,9 @@ def _newest(found: Trend, series: RunSeries) -> str:
     last = records(series.runs.tail(1))[0]
     configurations = numbers.count(series.settings, "configuration")
     of = f"{configurations} of {numbers.listed(series.engines)}" if len(found.series) > 1 else configurations
-    level = "median pull" if series.settings == 1 else f"mean of the medians of {configurations}"
+    level = "median pull" if series.settings == 1 else "mean of the medians"
     return (
-        f"{numbers.count(len(series.runs), 'run')} of {of}; the newest is of {_day(last['started_at'])}: "
+        f"{numbers.count(len(series.runs), 'run')} of {of}; the newest ({_day(last['started_at'])}): "
         f"{level} {numbers.seconds(last['level_s'])}."
     )
 
