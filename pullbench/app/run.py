@@ -380,8 +380,8 @@ def setup_notes(plan: Plan, spec: Spec) -> list[str]:
             if entry.name in cold and entry.cold and entry.cold.push
         }
         lines.append(
-            f"setup, not timed: {_size(plan.pushed_bytes)} of synthetic images are pushed to {', '.join(sorted(places))} "
-            "and deleted afterwards if the registry allows it"
+            f"setup, not timed: pullbench pushes {_size(plan.pushed_bytes)} of synthetic images to {', '.join(sorted(places))}, "
+            "and deletes them afterwards if the registry allows it"
         )
     for entry in spec.proxies:
         if entry.name in cold and entry.cold is not None and entry.cold.reset is not None:
@@ -389,16 +389,16 @@ def setup_notes(plan: Plan, spec: Spec) -> list[str]:
             lines.append(f"setup, not timed: {command} runs before {cold[entry.name]} trials, to empty {entry.name}")
     if warm:
         lines.append(
-            f"setup, not timed: {_size(plan.warmed_bytes)} are pulled through mirrors before {warm} trials, to warm them; "
-            "pulled again if a mirror does not confirm that it has the images"
+            f"setup, not timed: pullbench pulls {_size(plan.warmed_bytes)} through mirrors before {warm} trials, to warm them; "
+            "it pulls again if a mirror does not confirm that it has the images"
         )
     if plan.stored_bytes != 0:
         stored = sum(trial.cell.cache == "warm" for trial in plan.trials)
         lines.append(
-            f"setup, not timed: {_size(plan.stored_bytes)} are pulled into engines' stores before {stored} trials, to warm them"
+            f"setup, not timed: engines pull {_size(plan.stored_bytes)} into their stores before {stored} trials, to warm them"
         )
     if cold and spec.warmup:
-        lines.append("cold mirrors have no warm-up")
+        lines.append("pulls through cold mirrors have no warm-up trials: a trial would fill the cache")
     return lines
 
 

@@ -116,8 +116,8 @@ def init(
     """Write a first spec from what is deployed, or a project.
 
     It finds images in compose files, Kubernetes manifests or the local Docker daemon. The spec is for the registry with most
-    of them. The JSON Schema of specs is written beside it, for editors. --project writes a directory with a ready spec for
-    each question and what `pullbench serve` needs; the registry and the images are written into every spec.
+    of them. It also writes the JSON Schema of specs there, for editors. --project writes a directory: a ready
+    spec for each question, and what `pullbench serve` needs. Every spec has the registry and the images.
     """
     target = out if project is None else project / "specs" / "first.yaml"
     asked = _Asked(sources=source or (), registry=registry, images=image or (), out=target)

@@ -157,7 +157,7 @@ def _proxy_cache_refusal(cell: Cell, spec: Spec, proxy: ProxyEntry | None) -> st
     if state == "any":
         return None
     if proxy is None:
-        return f"a route without a proxy has no cache that could be cold or warm: {_measured_as_any(spec)}"
+        return f"direct has no cache, so cold and warm do not apply: {_measured_as_any(spec)}"
     if proxy.kind == "forward":
         return (
             f"proxy '{proxy.name}' is a forward proxy, and pullbench cannot make its cache cold or warm: "

@@ -19,15 +19,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from pullbench.stats.summary import MIN_BLOCKS
+from pullbench.stats.summary import MIN_BLOCKS, MOST_REPETITIONS
 
 MARGIN = 0.05
 """A difference below this share does not matter in practice."""
 SIGNIFICANCE = 0.03
 """Faster or slower needs a corrected p below this. At 5%, one in twenty comparisons of equal configurations would be called
 different, and more where tails are heavy."""
-_MOST_BLOCKS = 1_000
-"""More repetitions than these are no advice."""
 _NO_SPREAD = 1e-9
 """Log-ratios closer together than this are equal but for rounding."""
 
@@ -94,14 +92,14 @@ def more_repetitions(found: Comparison, margin: float = MARGIN) -> int | None:
     """About how many more repetitions (on each side) an inconclusive comparison needs, if effect and spread stay as they are.
 
     Enough for a corrected p below 3% where the effect is beyond the margin, else for an interval inside the margin. None
-    where the comparison is not inconclusive, and where it needs more than 1,000 repetitions.
+    where the comparison is not inconclusive, and where it needs more than MOST_REPETITIONS.
     """
     if found.verdict is not ComparisonVerdict.INCONCLUSIVE or not (found.ratio and found.error and found.confidence):
         return None
     from scipy.special import stdtr, stdtrit
 
     effect, blocks = abs(math.log(found.ratio)), found.blocks
-    counts = np.arange(blocks + 1, _MOST_BLOCKS + 1)
+    counts = np.arange(blocks + 1, blocks + MOST_REPETITIONS + 1)
     errors = found.error * np.sqrt(blocks / counts)
     if effect > math.log1p(margin):
         # Holm divided the level by this factor: more repetitions have to make up for that as well.

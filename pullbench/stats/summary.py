@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 MIN_BLOCKS = 3
 """Under these, there is no interval over repetitions."""
+MOST_REPETITIONS = 50
+"""More repetitions than these, in addition to those of a run, are no advice: nobody measures them."""
 BOOTSTRAP_FROM_BLOCKS = 30
 _RESAMPLES = 4000
 _RESAMPLED_AT_ONCE = 1_000_000

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -137,18 +138,21 @@ def test_a_real_daemons_settings_are_read_from_its_command_line_and_file(
     own_dockerd: str, plain_registry: RealRegistry, push_image: PushImage, tmp_path: Path
 ) -> None:
     word = os.urandom(4).hex()
-    push_image(plain_registry, word, "1", small_image(AMD64, *(f"{word}-{number}" for number in range(9))))
-    path = spec_file(
-        tmp_path,
-        plain_registry,
-        f"{word}:1",
-        engines=[{"name": "own", "kind": "docker", "host": own_dockerd}],
-        matrix={"engines": ["own"], "platforms": ["linux/amd64"]},
-    )
-    found = checked(path, "client", "local-disk")
+    sections = {
+        "engines": [{"name": "own", "kind": "docker", "host": own_dockerd}],
+        "matrix": {"engines": ["own"], "platforms": ["linux/amd64"]},
+    }
+    for layers in (7, 9):
+        image = small_image(AMD64, *(f"{word}-{number}" for number in range(layers)))
+        push_image(plain_registry, word, str(layers), image)
+    found = checked(spec_file(tmp_path, plain_registry, f"{word}:7", **sections), "client")
+    daemon = found["docker-daemon", "engine own"]
+    assert daemon.status is Status.PASS
+    assert "max-concurrent-downloads 7, shutdown-timeout 60 s, insecure: 127.0.0.1:" in daemon.observed
+    found = checked(spec_file(tmp_path, plain_registry, f"{word}:9", **sections), "client", "local-disk")
     daemon = found["docker-daemon", "engine own"]
     assert daemon.status is Status.WARN
-    assert "max-concurrent-downloads 7, shutdown-timeout 60 s, insecure: 127.0.0.1:" in daemon.observed
+    assert re.search(r"is 7; .* 9 layers, so 2 wait$", daemon.observed)
     assert "`--max-concurrent-downloads=7` on dockerd's command line" in daemon.remedy
     assert found["local-cache", "engine own"].status is Status.PASS
     disk = found["local-disk", "engine own"]

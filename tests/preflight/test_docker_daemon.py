@@ -41,7 +41,9 @@ def test_a_daemon_that_is_set_up_as_advised_passes_with_what_was_looked_at() -> 
 def test_dockers_default_of_three_downloads_warns_with_the_change_and_the_command() -> None:
     (finding,) = judged(settings=Settings(), layers=7)
     assert finding.status is Status.WARN
-    assert "downloads is 3" in finding.observed
+    assert "downloads is 3" in finding.observed and "7 layers, so 4 wait" in finding.observed
+    assert "overlay2" not in finding.observed, "only what is wrong"
+    assert finding.expected == "10"
     assert '."max-concurrent-downloads" = 10' in finding.remedy.replace("\\", "")
     assert finding.remedy.startswith("run `sudo sh -c 'test -s /etc/docker/daemon.json || echo {}")
     assert finding.remedy.endswith("&& systemctl reload docker'`")

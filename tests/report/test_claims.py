@@ -140,13 +140,17 @@ def test_few_repetitions_or_a_client_limit_decide_no_rule(full: StoredRun, diffe
         assert answers == {(5, False): "holds"} | dict.fromkeys([(5, True), (4, False), (4, True)], "cannot_say")
 
 
-def test_a_mean_of_a_client_limited_wire_or_of_few_repetitions_does_not_miss_the_rule(make) -> None:
-    recipe = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=4, slo={})
-    slow = make(recipe)
-    slow = dataclasses.replace(slow, pulls=slow.pulls.assign(duration_s=slow.pulls["duration_s"] + 9))
-    limited = dataclasses.replace(slow, trials=slow.trials.assign(client_busy=0.95))
+@pytest.mark.parametrize("engine", ["wire", "docker"])
+def test_a_client_limited_mean_can_show_that_the_rule_is_true_but_not_that_it_is_untrue(make, engine: str) -> None:
+    recipe = Recipe(engines=(engine,), routes=(("eu", "direct"),), concurrency=(1,), pulls=4, slo={})
+    quick = make(recipe)
+    slow = dataclasses.replace(quick, pulls=quick.pulls.assign(duration_s=quick.pulls["duration_s"] + 9))
+    quick_limited, slow_limited = (
+        dataclasses.replace(run, trials=run.trials.assign(client_busy=0.95)) for run in (quick, slow)
+    )
     few = make(dataclasses.replace(recipe, blocks=4))
-    assert [about(guide.MEAN, made(run))[0]["verdict"] for run in (slow, limited, few)] == [
+    assert [about(guide.MEAN, made(run))[0]["verdict"] for run in (quick_limited, slow, slow_limited, few)] == [
+        "holds",
         "does_not_hold",
         "cannot_say",
         "cannot_say",

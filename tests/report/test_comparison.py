@@ -1,6 +1,7 @@
 """Two runs compared: what got slower, what fails more, and what is inconclusive."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from pullbench.report.compare.page import ComparisonPage
-from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
-from pullbench.report.compare.verdict import comparison_document, headline, pooled_sentences, warnings
+from pullbench.report.compare.runs import ALIKE, FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
+from pullbench.report.compare.verdict import comparison_document, headline, needs_more, pooled_sentences, warnings
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
 from pullbench.stats.compare import ComparisonVerdict
@@ -137,6 +138,15 @@ def test_an_inconclusive_configuration_says_how_many_more_repetitions_it_needs(m
     assert f"needs about {more} more" in ComparisonPage(found).side_by_side()
     assert more in [cell["more_repetitions"] for cell in comparison_document(found)["cells"]]
     assert found.cells.loc[found.cells["verdict"] != "inconclusive", "more_repetitions"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "success", "says"),
+    [("inconclusive", ALIKE, True), ("inconclusive", FAILS_MORE, False), ("slower", ALIKE, False)],
+)
+def test_a_configuration_too_noisy_for_any_usual_number_says_so(verdict: str, success: str, says: bool) -> None:
+    row = {"more_repetitions": math.nan, "verdict": verdict, "success_verdict": success}
+    assert bool(needs_more(row)) is says
 
 
 def test_a_configuration_that_fails_in_every_pull_is_a_regression_without_a_time(make: Make, before: StoredRun) -> None:

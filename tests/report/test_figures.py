@@ -31,7 +31,7 @@ FIGURES: dict[str, Callable[[StoredRun, pd.DataFrame], Html]] = {
     "contrast": lambda stored, cells: forest.contrast(contrasts(stored)),
     "waterfalls": lambda stored, cells: pulls.waterfalls(waterfalls(stored, cells, choose(stored, cells))),
     "timeline": lambda stored, cells: over_time.timeline(tables.trials_over_time(stored.pulls, stored.trials)),
-    "ecdf": lambda stored, cells: pulls.ecdf(*spreads(stored, cells)),
+    "ecdf": lambda stored, cells: pulls.ecdf(*spreads(stored, cells), sorted(cells["engine"].unique())),
     "panel": lambda stored, cells: grids.panel(stored.checks),
 }
 OF_WHAT_VARIES = ("overview", "concurrency", "heat", "contrast")
@@ -66,6 +66,28 @@ def test_every_drawing_says_in_words_what_it_shows(drawn: dict[str, Html]) -> No
             title, desc = svg.find(f"{SVG}title"), svg.find(f"{SVG}desc")
             assert title is not None and title.text and desc is not None and len(desc.text or "") > 20
             assert svg.attrib["aria-labelledby"] == f"{title.attrib['id']} {desc.attrib['id']}"
+
+
+def keys(markup: str) -> list[tuple[str, str]]:
+    """The text and the colour of each entry of a key."""
+    return re.findall(r'<g fill="([^"]+)">.*?</svg> ([^<]+)</li>', markup)
+
+
+def test_an_engine_has_one_colour_in_every_figure(drawn: dict[str, Html]) -> None:
+    colours: dict[str, set[str]] = {"docker": set(), "wire": set()}
+    for name in ("overview", "concurrency", "timeline", "ecdf"):
+        found = [(colour, engine) for colour, text in keys(drawn[name]) for engine in colours if engine in text]
+        assert {engine for _, engine in found} == {"docker", "wire"}, name
+        for colour, engine in found:
+            colours[engine].add(colour)
+    assert [len(each) for each in colours.values()] == [1, 1] and colours["docker"] != colours["wire"]
+    assert len(set(re.findall(r"<svg viewBox.*?</svg>", drawn["ecdf"]))) == len(keys(drawn["ecdf"]))
+
+
+def test_curves_of_one_engine_have_a_colour_each(make) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2), blocks=3, pulls=4))
+    found = keys(draw(stored, ["ecdf"])["ecdf"])
+    assert len({colour for colour, _ in found}) == len(found) == 2
 
 
 def test_text_is_text_in_the_system_font(drawn: dict[str, Html]) -> None:

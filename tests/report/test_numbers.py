@@ -65,5 +65,5 @@ def test_counts_agree_with_their_noun() -> None:
 
 
 def test_a_share_below_nothing_or_above_the_whole_is_written_as_it_is() -> None:
-    assert numbers.percent(-0.204) == "-20.4%"
+    assert numbers.percent(-0.204) == "−20.4%"
     assert numbers.percent(1.25) == "125%"

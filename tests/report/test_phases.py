@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,28 @@ def test_engines_that_unpack_come_first_and_the_registry_is_added(full: StoredRu
         assert "docker" in first and "3.10 s" in first and first.index("72%") < first.index("30%")
         assert "1%" not in first, "what hardly matters is left out"
         assert "500 ms" in second and "wire" in second
+
+
+@pytest.mark.parametrize(
+    ("shares", "others"),
+    [
+        ({"resolve": 0.07, "download": 0.71, "extract": 0.16}, ["71%", "16%", "7%", "6%"]),
+        ({"auth": 0.02, "resolve": 0.07, "download": 0.7, "extract": 0.16}, ["70%", "16%", "7%", "7%"]),
+        ({"download": 0.84, "extract": 0.16}, ["84%", "16%"]),
+        ({"download": 0.9, "extract": 0.72}, ["90%", "72%"]),
+    ],
+)
+def test_the_shares_of_a_sentence_add_up_to_all_where_phases_do_not_overlap(
+    full: StoredRun, shares: dict[str, float], others: list[str]
+) -> None:
+    (said,) = cause([made(full, "docker", 3.1, **shares)])
+    assert re.findall(r"\d+%", said) == others
+
+
+def test_what_only_some_pulls_report_leaves_no_other_share(full: StoredRun) -> None:
+    docker = made(full, "docker", 3.1, download=0.5)
+    (said,) = cause([dataclasses.replace(docker, pulls=12)])
+    assert re.findall(r"\d+%", said) == ["50%"]
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_many_pulls_are_thinned_and_keep_both_ends(make) -> None:
 
 def test_the_figure_names_every_n_and_what_is_left_out(drawn: tuple[list[Spread], list[str]]) -> None:
     shown, left_out = drawn
-    made = pulls.ecdf(shown, left_out)
+    made = pulls.ecdf(shown, left_out, ["docker", "wire"])
     for each in shown:
         assert f"{each.name} (n = {each.n})" in made
     assert f"Not drawn: {left_out[0]}" in made and "Failed pulls" in made
-    assert pulls.ecdf([], []) == ""
+    assert pulls.ecdf([], [], []) == ""

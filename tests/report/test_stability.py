@@ -10,6 +10,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.client_limit import limit_remedy
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import stability
+from pullbench.stats.summary import MOST_REPETITIONS
 from tests.report.synthetic import Recipe
 
 SMALL = {"engines": ("wire",), "routes": (("eu", "direct"),), "concurrency": (1,), "failure_rate": 0.0}
@@ -77,6 +78,14 @@ def test_of_wide_intervals_the_one_that_needs_the_most_repetitions_is_warned_of(
     rows = stability.warnings(stored, tables.cells(stored.pulls, stored.trials))
     wide = rows[rows["kind"] == "wide"]
     assert len(wide) == 1 and wide["value"].iloc[0] > 5 and "few_blocks" not in set(rows["kind"])
+
+
+def test_a_number_of_repetitions_that_nobody_measures_is_not_advised(make) -> None:
+    stored = make(Recipe(blocks=5, noise=1.5, **SMALL))
+    rows = stability.warnings(stored, tables.cells(stored.pulls, stored.trials))
+    (row,) = records(rows[rows["kind"] == "wide"])
+    assert row["value"] > row["n"] + MOST_REPETITIONS
+    assert str(int(row["value"])) not in row["says"] and row["remedy"] != stability.REMEDIES["wide"]
 
 
 def test_of_docker_it_is_the_machine_that_was_the_bottleneck_and_the_remedy_is_another(make) -> None:

@@ -109,7 +109,7 @@ def test_a_missed_slo_is_named_with_its_numbers(make) -> None:
 
 def test_a_percentile_without_a_value_of_its_own_is_missed_by_its_bound(make) -> None:
     said = headline(with_slo(make(small()), p99_api_s=1e-4)).clauses[-1]
-    assert "p99 API answer" in said and "at least" in said and "–" not in said
+    assert "p99 API response time" in said and "at least" in said and "–" not in said
 
 
 def test_too_few_pulls_leave_an_slo_inconclusive_and_say_how_many_are_needed(make) -> None:

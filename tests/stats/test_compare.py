@@ -19,6 +19,7 @@ from pullbench.stats.compare import (
     matters,
     more_repetitions,
 )
+from pullbench.stats.summary import MOST_REPETITIONS
 
 
 def blocks(*medians: float) -> dict[int, list[float]]:
@@ -235,14 +236,14 @@ def repeated(effect: float, spread: float, count: int) -> Comparison:
     return one(blocks(*[1.0] * count), blocks(*ratios))
 
 
-@pytest.mark.parametrize("effect", [0.2, 0.02])
-def test_so_many_more_repetitions_of_the_same_spread_give_a_verdict(effect: float) -> None:
-    few = repeated(effect, 0.15, 4)
+@pytest.mark.parametrize(("effect", "spread"), [(0.2, 0.15), (0.02, 0.06)])
+def test_so_many_more_repetitions_of_the_same_spread_give_a_verdict(effect: float, spread: float) -> None:
+    few = repeated(effect, spread, 4)
     more = more_repetitions(few)
     assert few.verdict is ComparisonVerdict.INCONCLUSIVE and more is not None
-    enough = repeated(effect, 0.15, 2 * math.ceil((4 + more) / 2))
+    enough = repeated(effect, spread, 2 * math.ceil((4 + more) / 2))
     assert enough.verdict is not ComparisonVerdict.INCONCLUSIVE
-    assert more > 2 and repeated(effect, 0.15, 4 + more // 4 * 2).verdict is ComparisonVerdict.INCONCLUSIVE
+    assert more > 2 and repeated(effect, spread, 4 + more // 4 * 2).verdict is ComparisonVerdict.INCONCLUSIVE
 
 
 def test_more_spread_needs_more_repetitions_and_a_verdict_needs_none() -> None:
@@ -250,6 +251,12 @@ def test_more_spread_needs_more_repetitions_and_a_verdict_needs_none() -> None:
     assert quiet is not None and loud is not None and quiet < loud
     assert more_repetitions(repeated(0.2, 0.01, 4)) is None
     assert more_repetitions(one(blocks(1.0), blocks(2.0))) is None
+
+
+def test_no_number_of_repetitions_is_given_that_nobody_measures() -> None:
+    loud = repeated(0.2, 2.0, 4)
+    assert loud.verdict is ComparisonVerdict.INCONCLUSIVE and more_repetitions(loud) is None
+    assert (more_repetitions(repeated(0.2, 0.3, 4)) or 0) <= MOST_REPETITIONS
 
 
 def test_no_number_of_repetitions_is_given_for_an_effect_just_inside_the_margin() -> None:

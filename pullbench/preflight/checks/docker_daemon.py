@@ -51,7 +51,7 @@ _SLOW_DRIVERS = {
     "overlay": "it runs out of inodes, and newer Docker versions do not have it",
     "native": "it copies every layer whole",
 }
-EXPECTED = f"the daemon answers, downloads all layers of an image or {ADVISED_DOWNLOADS} concurrently, and uses the routes measured"
+EXPECTED = f"the daemon answers, downloads all layers of an image or {ADVISED_DOWNLOADS} concurrently, and pulls through no other mirror or proxy than the spec"
 CERTIFICATES = Path("/etc/docker/certs.d")
 
 
@@ -235,16 +235,20 @@ def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
     downloads = layer_concurrency(evidence.settings)
     wanted = evidence.layers
     if evidence.limits_downloads and downloads is not None and wanted is not None and wanted > downloads:
-        whose = "an image" if evidence.pulls == 1 else f"{evidence.pulls} concurrent pulls"
-        text = f"max-concurrent-downloads is {downloads}, and {whose} of the spec can have {wanted} layers: further layers wait"
+        whose = "an image has" if evidence.pulls == 1 else f"{evidence.pulls} concurrent pulls can have"
+        text = f"max-concurrent-downloads is {downloads}; {whose} {wanted} layers, so {_waiting(wanted - downloads)}"
         if downloads < ADVISED_DOWNLOADS:
             cure = _change(evidence, f'."max-concurrent-downloads" = {ADVISED_DOWNLOADS}')
-            yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure, kind=FEW_DOWNLOADS)
+            yield warned(ID, target, text, str(ADVISED_DOWNLOADS), cure, kind=FEW_DOWNLOADS)
     if evidence.driver in _SLOW_DRIVERS:
         text = f"the storage driver is {evidence.driver}: {_SLOW_DRIVERS[evidence.driver]}"
         better = "overlayfs" if evidence.containerd else "overlay2"
         cure = _change(evidence, f'."storage-driver" = "{better}"', verb="restart")
         yield warned(ID, target, text, EXPECTED, f"{cure}; then pull the images again", kind=SLOW_DRIVER)
+
+
+def _waiting(layers: int) -> str:
+    return "1 waits" if layers == 1 else f"{layers} wait"
 
 
 def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:

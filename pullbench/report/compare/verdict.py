@@ -15,6 +15,7 @@ from pullbench.report.run.verdicts import Headline
 from pullbench.stats.compare import MARGIN, Comparison, ComparisonVerdict, more_repetitions
 from pullbench.stats.summary import MIN_BLOCKS
 
+_TOO_NOISY = "too noisy to decide by repeating"
 _ORDER = (
     (ComparisonVerdict.SLOWER, "slower"),
     (ComparisonVerdict.FASTER, "faster"),
@@ -131,9 +132,12 @@ def cell_sentence(row: Mapping[str, Any]) -> str:
 
 
 def needs_more(row: Mapping[str, Any]) -> str:
-    """`needs about 7 more repetitions`, in each run, where that can be computed; else nothing."""
+    """`needs about 7 more repetitions`, in each run, or that no usual number decides; nothing of a verdict, nor of failures."""
     more = row["more_repetitions"]
-    return f"needs about {numbers.count(int(more), 'more repetition')}" if numbers.known(more) else ""
+    if numbers.known(more):
+        return f"needs about {numbers.count(int(more), 'more repetition')}"
+    undecided = row["verdict"] == ComparisonVerdict.INCONCLUSIVE and row["success_verdict"] != FAILS_MORE
+    return _TOO_NOISY if undecided else ""
 
 
 def warnings(found: RunsCompared) -> list[str]:
@@ -169,7 +173,7 @@ def _said(whole: Comparison) -> str:
         ComparisonVerdict.FASTER: "significantly faster",
         ComparisonVerdict.SLOWER: "significantly slower",
         ComparisonVerdict.INCONCLUSIVE: "inconclusive"
-        + (f" (needs about {numbers.count(more, 'more repetition')} in each run)" if more else ""),
+        + (f" (needs about {numbers.count(more, 'more repetition')} in each run)" if more else f"; {_TOO_NOISY}"),
         ComparisonVerdict.TOO_FEW_SAMPLES: f"too few repetitions (needs at least {MIN_BLOCKS} in each run)",
     }[whole.verdict]
 

@@ -16,7 +16,7 @@ LIMIT_KINDS = ("client_busy", "machine_busy")
 _LARGER = "The registry may be faster than measured; repeat from a larger machine."
 _LOWER = "The registry may be faster than measured; lower the concurrency or repeat from a larger machine."
 _OF_THE_MACHINE = "This is the speed of such a machine; a larger one pulls faster."
-_ON_AN_IDLE_ONE = "Repeat on an idle node: the times are too long by what other processes used."
+_ON_AN_IDLE_ONE = "Other processes made these times longer. Repeat on an idle node."
 _FASTER_ON_AN_IDLE_ONE = "The registry may be faster than measured; repeat on an idle node."
 _OTHER_LOAD_FROM = 0.5
 """From this load a core before a run on, other processes had a part in what the machine did."""

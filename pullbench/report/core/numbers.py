@@ -23,13 +23,15 @@ def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number of so many significant digits, never in powers of ten."""
+    """A number of so many significant digits, never in powers of ten, with a minus sign where it is negative."""
     if value == 0:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{decimals}f}"
+    text = f"{value:,.{decimals}f}".replace("-", "−")
     # 9.996 rounds up to 10.00, which has one digit too many.
-    return f"{value:,.{decimals - 1}f}" if decimals and sum(c.isdigit() for c in text.lstrip("-0.")) > digits else text
+    if decimals and sum(c.isdigit() for c in text.lstrip("−0.")) > digits:
+        return f"{value:,.{decimals - 1}f}".replace("-", "−")
+    return text
 
 
 def seconds(value: float | None) -> str:

@@ -64,7 +64,7 @@ PILLS = {
     "skip": ("open", "skipped"),
 }
 P_HINT = "how often runs without a difference show one this large"
-INTERVAL_HINT = "97% or more, corrected as p is: it excludes 1× exactly where p is below 0.03"
+INTERVAL_HINT = "intervals are at least 97%; they exclude 1× only where p < 0.03"
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""

@@ -13,7 +13,7 @@ SLO_TITLES = {
     "p50_pull_s": "Median pull time (p50)",
     "p95_pull_s": "p95 pull time",
     "p99_pull_s": "p99 pull time",
-    "p99_api_s": "p99 API answer",
+    "p99_api_s": "p99 API response time",
     "consecutive_failures": "Consecutive failures",
 }
 VERDICT_WORDS = {"met": "met", "missed": "missed", "not_shown": "inconclusive"}

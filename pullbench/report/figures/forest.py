@@ -160,7 +160,7 @@ def regions(cells: pd.DataFrame) -> Html:
         f"Dots with intervals, {numbers.count(len(rows), 'row')}. The tables have the numbers.",
         caption,
         lambda sheet: _draw_regions(sheet, rows, names, vantages),
-        legend=legend([(f"from {vantage}", index) for index, vantage in enumerate(vantages)]),
+        legend=legend([(f"vantage {vantage}", index) for index, vantage in enumerate(vantages)]),
     )
 
 

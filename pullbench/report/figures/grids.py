@@ -51,17 +51,22 @@ def _heat_caption(table: pd.DataFrame, engines: int, rows: int, ways: int) -> st
     times = numbers.ratio(worst["of_least"]) if matters(worst["of_least"]) else "about"
     said = (
         f"{first} pull from {worst['registry']} {route} takes {times} as long as from the fastest place. "
-        "Number: geometric mean of p50"
+        f"Number: {_number_of(int(known['settings'].min()))}"
     )
-    settings = sorted(set(known["settings"]))
-    if settings[0]:
-        said += f" over the {numbers.count(int(settings[0]), 'configuration')} that every place has"
     said += f"; below it, its multiple of the {'engine’s ' if engines > 1 else ''}fastest. Darker is slower. "
     said += f"{numbers.count(int(table['succeeded'].sum()), 'successful pull')}."
     if failed := int((table["pulls"] - table["succeeded"]).sum()):
         said += f" Red edge: {numbers.count(failed, 'failed pull')}, which count in no time."
     left = len(table[["registry", "region"]].drop_duplicates()) - rows + table["way"].nunique() - ways
     return f"{said} {left} more registries or routes are only in the table." if left else said
+
+
+def _number_of(settings: int) -> str:
+    """What a place's number is, by how many configurations every place has."""
+    if settings == 1:
+        return "p50 of the configuration measured on every route"
+    over = f" over the {settings} configurations measured on every route" if settings else ""
+    return f"geometric mean of p50{over}"
 
 
 def _draw_heat(

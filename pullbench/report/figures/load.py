@@ -50,19 +50,20 @@ def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
     named = _with_rates(shown).assign(line=[label(row, factors) for row in records(shown)])
     fastest = named.groupby("line", sort=False)["wall_per_pull_s"].min().sort_values()
     lines = sorted(fastest.index[:_MOST_ROUTES])
-    engines = list(named["engine"].drop_duplicates())[:_MOST_ENGINES]
-    drawn_cells = named[named["line"].isin(lines) & named["engine"].isin(engines)]
+    engines = sorted(table["engine"].unique())  # as in the other figures: the place gives the colour
+    kept = list(named["engine"].drop_duplicates())[:_MOST_ENGINES]
+    drawn_cells = named[named["line"].isin(lines) & named["engine"].isin(kept)]
     mine = _by_line(drawn_cells, curves)
     caption = _concurrency_caption(drawn_cells, len(fastest) - len(lines), len(lines), list(mine.values()))
-    keys = [(engine, index) for index, engine in enumerate(engines)]
+    keys = [(engine, index) for index, engine in enumerate(engines) if engine in kept]
     return drawn(
         "concurrency",
         "Pull time and images/s by concurrency",
         f"Lines over concurrency {', '.join(map(str, sorted(named['concurrency'].unique())))}, "
-        f"for {', '.join(engines)}{'; one panel each for ' if any(lines) else ''}{', '.join(lines)}. {_knees_told(mine)}The table of configurations has the numbers.",
+        f"for {', '.join(kept)}{'; one panel each for ' if any(lines) else ''}{', '.join(lines)}. {_knees_told(mine)}The table of configurations has the numbers.",
         caption,
         lambda sheet: _draw_concurrency(sheet, drawn_cells, engines, lines, mine),
-        legend=legend(keys) if len(engines) > 1 else None,
+        legend=legend(keys) if len(kept) > 1 else None,
     )
 
 

@@ -43,8 +43,8 @@ def timeline(table: pd.DataFrame) -> Html:
 def _timeline_caption(table: pd.DataFrame, broken: pd.DataFrame, every: int) -> str:
     failed = int(table["failed"].sum())
     said = (
-        f"{numbers.count(len(table), 'trial')} in {numbers.seconds(table['at_s'].max())}, every configuration once a "
-        "repetition in random order. 1× is the typical time of the same configuration. If the dots of all configurations move "
+        f"{numbers.count(len(table), 'trial')}; the last started {numbers.seconds(table['at_s'].max())} after the first. "
+        "Every configuration ran once a repetition, in random order. 1× is the typical time of the same configuration. If the dots of all configurations move "
         "away from 1× at the same time, the network or the registry changed. "
     )
     said += (

@@ -19,8 +19,11 @@ _DASHES = ("-", (0, (5.0, 1.5)), (0, (1.5, 1.0)), (0, (6.0, 1.5, 1.5, 1.5)))
 _NAMED = 4
 
 
-def ecdf(shown: Sequence[Spread], left_out: Sequence[str] = ()) -> Html:
-    """A curve a configuration, of the pulls that succeeded; nothing without one. The arguments are those of `spreads`."""
+def ecdf(shown: Sequence[Spread], left_out: Sequence[str], engines: Sequence[str]) -> Html:
+    """A curve a configuration, of the pulls that succeeded; nothing without one. `shown` and `left_out` are those of `spreads`.
+
+    `engines` are all of the run, in order: each has the colour that it has in the other figures.
+    """
     if not shown:
         return Html()
     widest = max(shown, key=lambda each: each.times_s[-1] / each.times_s[0])
@@ -34,6 +37,7 @@ def ecdf(shown: Sequence[Spread], left_out: Sequence[str] = ()) -> Html:
         named = ", ".join(left_out[:_NAMED])
         more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
         caption += f" Not drawn: {named}{more}."
+    series = _series(shown, engines)
     listed = "; ".join(
         f"{each.name}: {numbers.seconds(float(each.times_s[0]))} to {numbers.seconds(float(each.times_s[-1]))}, "
         f"{numbers.count(each.n, 'pull')}"
@@ -44,18 +48,28 @@ def ecdf(shown: Sequence[Spread], left_out: Sequence[str] = ()) -> Html:
         "Share of pulls that took no longer than a time",
         f"Rising curves from the fastest pull to the slowest: {listed}.",
         caption,
-        lambda sheet: _draw_ecdf(sheet, shown),
-        legend=legend([(f"{each.name} (n = {each.n:,})", index) for index, each in enumerate(shown)]),
+        lambda sheet: _draw_ecdf(sheet, shown, series),
+        legend=legend([(f"{each.name} (n = {each.n:,})", of) for each, of in zip(shown, series, strict=True)]),
     )
 
 
-def _draw_ecdf(sheet: Sheet, shown: Sequence[Spread]) -> Figure:
+def _series(shown: Sequence[Spread], engines: Sequence[str]) -> list[int]:
+    """A series for each curve: of several engines, curves of one engine have its colour and a marker each."""
+    if len(engines) < 2:
+        return list(range(len(shown)))
+    before = [sum(other.engine == each.engine for other in shown[:place]) for place, each in enumerate(shown)]
+    return [
+        engines.index(each.engine) % len(SERIES) + len(SERIES) * rank for each, rank in zip(shown, before, strict=True)
+    ]
+
+
+def _draw_ecdf(sheet: Sheet, shown: Sequence[Spread], series: Sequence[int]) -> Figure:
     figure = sheet.figure(2.7 if sheet.narrow else 2.9)
     ax = figure.subplots()
     low = min(float(each.times_s[0]) for each in shown)
     high = max(float(each.times_s[-1]) for each in shown)
     for index, each in enumerate(shown):
-        colour, marker = series_style(index)
+        colour, marker = series_style(series[index])
         every = max(1, len(each.times_s) // 5)
         ax.plot(
             [each.times_s[0], *each.times_s],

@@ -283,10 +283,7 @@ def one_route(cells: pd.DataFrame) -> list[str]:
     """Of each mirror that was measured warm and with `any` cache: that both are one route, so that only warm can be the best."""
     states = cells.groupby("proxy", sort=False)["proxy_cache"].agg(set)
     both = [str(proxy) for proxy, seen in states.items() if {"any", "warm"} <= seen]
-    return [
-        f"Through {proxy}, a warm and any mirror cache are one route: only the warm one can be the best."
-        for proxy in both
-    ]
+    return [f"`any` and `warm` use the same mirror, {proxy}. BEST compares only `warm`." for proxy in both]
 
 
 def _of_the_best(cell: Mapping[str, Any]) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _says(found: BreakEven) -> str:
             return f"pays from the first pull on: a warm mirror cache saves {saved}, and a cold one is not slower"
         case Payback.AFTER:
             return (
-                f"{_pays_from(dataclasses.asdict(found))}. Through the mirror, the first pull takes {numbers.seconds(found.cold_s)} in place "
+                f"{_pays_from(dataclasses.asdict(found))}. On average, the first pull through the mirror takes {numbers.seconds(found.cold_s)} instead "
                 f"of {numbers.seconds(found.direct_s)}, and each later one {numbers.seconds(found.warm_s)}"
             )
         case Payback.NEVER:
@@ -143,11 +143,12 @@ def _short(row: Mapping[str, Any]) -> str:
 
 
 def _pays_from(found: Mapping[str, Any]) -> str:
-    """`pays from the 2nd pull of an image (break-even 1.7, 95% CI 1.1–2.5)`: the first pull that is beyond the break-even."""
+    """`pays from the 2nd pull of an image (break-even 1.67, 95% CI 1.12–2.50)`: the first pull that is beyond the break-even."""
     number = math.floor(found["pulls"]) + 1
-    span = "–".join(numbers.significant(found[end] or 0.0, 2) for end in ("low", "high"))
-    even = numbers.significant(found["pulls"], 2)
-    return f"pays from the {_ordinal(number)} pull of an image (break-even {even}, 95% CI {span})"
+    span = numbers.ratio_range(found["low"] or 0.0, found["high"])
+    return (
+        f"pays from the {_ordinal(number)} pull of an image (break-even {_pulls_text(found['pulls'])}, 95% CI {span})"
+    )
 
 
 def _ordinal(number: int) -> str:

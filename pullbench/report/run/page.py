@@ -230,7 +230,7 @@ class RunPage:
 
     def spread(self) -> Html:
         """Which share of the pulls took how long at most, drawn."""
-        return ecdf(*spreads(self.stored, self.cells))
+        return ecdf(*spreads(self.stored, self.cells), sorted(self.cells["engine"].unique()))
 
     def inside_a_pull(self) -> Html:
         """Where the time of a median pull goes, drawn for each engine."""
@@ -267,8 +267,8 @@ def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, summ
     pulls = measured(stored.pulls[["warmup", "block", "bytes"]])
     facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
     if run.finished_at is not None:
-        facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
-    facts += [f"from {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
+        facts.append(f"run {numbers.seconds((run.finished_at - run.started_at).total_seconds())}")
+    facts += [f"vantage {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
     if len(pulls):
         facts += [
             numbers.count(len(cells), "configuration"),

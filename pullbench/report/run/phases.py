@@ -179,8 +179,11 @@ def _engine_sentence(found: PullPhases) -> str:
     first, *rest = shown
     said = f"{took}: {_share(first.share)} of it is {_VERBS[first.name]}{found.from_some(first)}"
     said += "".join(f", {_share(each.share)} {_VERBS[each.name]}" for each in rest[:2])
-    overlap = (found.share("download") or 0.0) + (found.share("extract") or 0.0) > _MOST_IN_ALL
-    return f"{said} (they overlap)." if overlap else f"{said}."
+    if (found.share("download") or 0.0) + (found.share("extract") or 0.0) > _MOST_IN_ALL:
+        return f"{said} (they overlap)."
+    left = 100 - sum(round(100 * each.share) for each in (first, *rest[:2]))
+    whole = all(each.pulls == found.pulls for each in (first, *rest[:2]))
+    return f"{said}, {left}% other." if whole and left > 0 else f"{said}."
 
 
 def _delivery(unpacking: Sequence[PullPhases], others: Sequence[PullPhases]) -> list[str]:

@@ -33,6 +33,7 @@ class Spread:
     """
 
     name: str
+    engine: str
     n: int
     times_s: NDArray[np.float64]
     shares: NDArray[np.float64]
@@ -51,25 +52,25 @@ def spreads(stored: StoredRun, table: pd.DataFrame) -> tuple[list[Spread], list[
     times = dict(iter(latency_s(fine).groupby([fine[name] for name in CELL_KEY], dropna=False)))
     factors = varying(table)
     cells = [
-        (label(cell, factors) or str(cell["engine"]), times[key])
+        (label(cell, factors) or str(cell["engine"]), str(cell["engine"]), times[key])
         for cell in records(table.sort_values("median_s", kind="stable"))
         if (key := _key(cell)) in times and len(times[key]) >= LEAST_PULLS
     ]
     count = min(len(cells), MOST_SETTINGS)
     kept = {round(index * (len(cells) - 1) / max(1, count - 1)) for index in range(count)}
-    chosen = [_spread_of(name, mine) for index, (name, mine) in enumerate(cells) if index in kept]
-    return chosen, [name for index, (name, _) in enumerate(cells) if index not in kept]
+    chosen = [_spread_of(*cell) for index, cell in enumerate(cells) if index in kept]
+    return chosen, [name for index, (name, _, _) in enumerate(cells) if index not in kept]
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(cell[name] for name in CELL_KEY)
 
 
-def _spread_of(name: str, times: pd.Series) -> Spread:
+def _spread_of(name: str, engine: str, times: pd.Series) -> Spread:
     ordered = np.sort(times.to_numpy(dtype=np.float64))
     n = len(ordered)
     at = np.arange(n) if n <= MOST_POINTS else np.unique(np.linspace(0, n - 1, MOST_POINTS).round().astype(int))
-    return Spread(name=name, n=n, times_s=ordered[at], shares=(at + 1) / n)
+    return Spread(name=name, engine=engine, n=n, times_s=ordered[at], shares=(at + 1) / n)
 
 
 def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from pullbench.report.render.html import (
 )
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
-from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, MOST_REPETITIONS, blocks_needed
 
 _MOST_ALIKE = 3
 """Configurations with the same kind of warning that have a row each."""
@@ -30,13 +30,14 @@ ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
 ENOUGH_BLOCKS = 5
 """Under these an interval is more than half as wide again as the spread alone would make it."""
+_QUIETER = "Measure on a quieter machine and network."
 LATE = 0.1
 """A pull of an open loop that waited for more than this share of its duration before it started."""
 REMEDIES = {
     "drift": "Comparisons within the run are still fair, since all configurations drift together. The times themselves are not: "
     "repeat the run when registry and network are quiet, or increase `warmup`.",
     "odd_block": "Look at the trials over time and at what else ran then. With more repetitions one of them weighs less.",
-    "outliers": "The median is safe; means and high percentiles are not. Look at the phases and error texts of these pulls.",
+    "outliers": "The median is safe; means and high percentiles are not. Look at the phases of these pulls in pulls.parquet.",
     "two_kinds": "The median describes neither kind. Compare served_by and layers_shared of the fast and the slow pulls: two caches, "
     "two hosts or shared layers are usual causes. Measure them separately, by `proxy_cache` or by registry.",
     "few_blocks": "Set `repetitions` to 5 or more.",
@@ -72,8 +73,10 @@ def _one_on_repetitions(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if not wide or any(row["kind"] == "few_blocks" for row in rows):
         return others
     most = max(wide, key=lambda row: row["value"])
-    others_need = "needs fewer" if len(wide) == 2 else "need fewer"
-    more = f"; {numbers.count(len(wide) - 1, 'other configuration')} {others_need}" if len(wide) > 1 else ""
+    verb = "vary less" if most["remedy"] == _QUIETER else "need fewer"
+    if len(wide) == 2:
+        verb = verb.replace("vary", "varies").replace("need", "needs")
+    more = f"; {numbers.count(len(wide) - 1, 'other configuration')} {verb}" if len(wide) > 1 else ""
     return [*others, most | {"says": most["says"] + more}]
 
 
@@ -126,8 +129,7 @@ def _of_a_cell(
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
         if needed is not None and needed > cell["blocks"]:
-            says = f"For a median within ±10%, about {needed:,} repetitions are needed; this run has {cell['blocks']}"
-            yield _row(name, "wide", needed, int(cell["blocks"]), says)
+            yield _wide(name, needed, int(cell["blocks"]))
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):
         says = (
@@ -138,6 +140,15 @@ def _of_a_cell(
     if is_limited(cell):
         said = (cell["client_busy"], int(cell["pulls"]), limit_says(cell, environment))
         yield _row(name, limit_kind(cell), *said, remedy=limit_remedy([cell], environment))
+
+
+def _wide(name: str, needed: int, blocks: int) -> dict[str, Any]:
+    """How many repetitions narrow the interval, where that is a number that someone measures."""
+    if needed - blocks > MOST_REPETITIONS:
+        says = "The interval of the median is wider than ±10%, and the times are too noisy to narrow it by repeating"
+        return _row(name, "wide", needed, blocks, says, remedy=_QUIETER)
+    says = f"For a median within ±10%, about {needed} repetitions are needed; this run has {blocks}"
+    return _row(name, "wide", needed, blocks, says)
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:

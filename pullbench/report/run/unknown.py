@@ -14,7 +14,7 @@ from pullbench.stats.summary import values_needed
 
 _LONGEST = 1_000
 _ALWAYS = (
-    "Other load on registry and network at the time is not known, nor is what other vantages and other hours see.",
+    "This run does not know other load on registry and network, other vantages or other hours.",
     "What an engine does not report, or what has too few pulls, is a dash. A dash is not zero.",
 )
 

@@ -254,7 +254,8 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
                 f"{candidate} compared with {baseline}{within}: too few samples, {row['blocks']} of the "
                 f"{MIN_BLOCKS} common repetitions needed."
             )
-    said = f"{candidate} compared with {baseline}{within} is inconclusive: {numbers.ratio(row['ratio'])}, {span}."
+    times = f"{numbers.ratio(row['ratio'])} the time of {baseline}"
+    said = f"{candidate} takes {times} ({'; '.join(filter(None, [row['within'], span]))}): inconclusive."
     return f"{said} {_why_inconclusive(row)}"
 
 

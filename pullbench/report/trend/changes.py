@@ -302,9 +302,10 @@ def _newest(found: Trend, series: RunSeries) -> str:
     last = records(series.runs.tail(1))[0]
     configurations = numbers.count(series.settings, "configuration")
     of = f"{configurations} of {numbers.listed(series.engines)}" if len(found.series) > 1 else configurations
+    level = "median pull" if series.settings == 1 else "mean of the medians"
     return (
-        f"{numbers.count(len(series.runs), 'run')} of {of}: the newest, {_day(last['started_at'])}, has a median pull of "
-        f"{numbers.seconds(last['level_s'])}."
+        f"{numbers.count(len(series.runs), 'run')} of {of}; the newest ({_day(last['started_at'])}): "
+        f"{level} {numbers.seconds(last['level_s'])}."
     )
 
 
