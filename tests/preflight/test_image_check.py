@@ -79,6 +79,17 @@ def test_a_head_that_a_client_cannot_use_warns_and_names_the_client(
     assert (found.status, refusing in found.observed, pulling in found.observed) == (Status.WARN, True, False)
 
 
+def test_docker_sends_no_head_of_a_digest_so_none_stops_it() -> None:
+    registry = holding("app", "1.0", NEW)
+
+    def change(given: httpx.Response) -> None:
+        del given.headers["Content-Length"]
+
+    with_head(registry, change)
+    assert found_over(registry, "app:1.0").status is Status.WARN
+    assert found_over(registry, f"app@{NEW.digest}").status is Status.PASS
+
+
 def test_a_head_without_a_digest_is_fine_because_clients_then_send_get() -> None:
     registry = holding("app", "1.0", NEW)
 

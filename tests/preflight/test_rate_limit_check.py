@@ -145,13 +145,16 @@ def test_a_429_to_the_probe_is_evidence() -> None:
     assert found.remedy.startswith("wait 1 min")
 
 
-def test_a_429_of_the_box_in_front_is_a_rate_and_no_exhausted_allowance() -> None:
+@pytest.mark.parametrize(("wait", "status"), [({}, Status.WARN), ({"Retry-After": "120"}, Status.FAIL)])
+def test_a_429_of_the_box_in_front_is_a_rate_unless_it_asks_for_a_long_wait(
+    wait: dict[str, str], status: Status
+) -> None:
     registry = holding("app", "1.0", Image())
     page = b"<html><head><title>429 Too Many Requests</title></head><center>nginx</center></html>"
-    headers = {"Content-Type": "text/html", "Server": "nginx"}
+    headers = {"Content-Type": "text/html", "Server": "nginx", **wait}
     registry.handler = lambda request: httpx.Response(429, headers=headers, content=page)
     (found,) = findings_of(rate_limit.CHECK, context_of({"eu": registry}, spec_over("eu")))
-    assert (found.status, found.code, "limit_req" in found.remedy) == (Status.WARN, "rate_limited", True)
+    assert (found.status, found.code, "limit_req" in found.remedy) == (status, "rate_limited", status is Status.WARN)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ def probe(context: CheckContext, target: Target) -> ImageLookup:
     own, answer = engine_clients(context), head.answer
     lacks = (head.digest is None or head.by_get) and _lacks_length(client, reference)
     clients = {} if head.differs else {**own, **TODAY}
-    reasons = {name: head_refusals(answer, each, get_lacks_length=lacks) for name, each in clients.items()}
+    pinned = reference.digest is not None
+    reasons = {
+        name: head_refusals(answer, each, by_digest=pinned, get_lacks_length=lacks) for name, each in clients.items()
+    }
     return ImageLookup(
         reference=reference,
         digest=head.digest,

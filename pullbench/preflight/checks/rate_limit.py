@@ -32,6 +32,7 @@ from pullbench.preflight.check import (
 )
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import retry_after_s
+from pullbench.registry.patience import PATIENCE_S
 
 ID = "rate-limit"
 SEVERAL_WINDOWS = "rate-limit-several-windows"
@@ -168,7 +169,7 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
     cost, limit, route = evidence.cost, evidence.limit, target.route
     needs = "the next pulls" if cost is None else f"the plan's {_manifests(cost)}"
     expected = f"the remaining requests are enough for {needs}"
-    if evidence.fault is not None and evidence.fault.answered_by is Responder.IN_FRONT:
+    if evidence.fault is not None and _is_of_front(evidence.fault, evidence.retry_after_s):
         return [warned(ID, target, evidence.fault, expected, cure_of(evidence.fault, target))]
     if evidence.fault is not None:
         wait = "" if evidence.retry_after_s is None else f"wait {_in_words(evidence.retry_after_s)}, or "
@@ -196,6 +197,11 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
         observed += f"; {needs} use {cost / left:.0%} of them; retries and other clients' pulls count too"
         return [warned(ID, target, observed, expected, _cure(evidence, route), kind=NEARLY_USED)]
     return [passed(ID, target, observed, expected)]
+
+
+def _is_of_front(fault: ObservedFault, wait_s: float | None) -> bool:
+    """Whether a proxy in front limits requests each second: it asks for no longer pause than a client makes by itself."""
+    return fault.answered_by is Responder.IN_FRONT and (wait_s is None or wait_s <= PATIENCE_S)
 
 
 def _passes_soon(limit: RateLimit) -> bool:
