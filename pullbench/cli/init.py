@@ -116,7 +116,7 @@ def init(
     """Write a first spec from what is deployed, or a project.
 
     It finds images in compose files, Kubernetes manifests or the local Docker daemon. The spec is for the registry with most
-    of them. It also writes the JSON Schema of specs there, for editors. --project writes a directory: a ready
+    of them. It also writes the JSON Schema of specs, for editors. --project writes a directory: a ready
     spec for each question, and what `pullbench serve` needs. Every spec has the registry and the images.
     """
     target = out if project is None else project / "specs" / "first.yaml"

@@ -123,8 +123,8 @@ def test_the_state_of_a_mirrors_cache_is_no_choice(stored: StoredRun) -> None:
     chosen = contenders(stored, tables.cells(stored.pulls, stored.trials))
     assert sorted(zip(chosen["proxy"], chosen["proxy_cache"], strict=True)) == [("cache", "warm"), ("direct", "any")]
     document = document_of(stored)
-    assert any("one route" in note for note in document["summary"]["notes"])
-    assert not any("one route" in note for note in document_of(without(stored, "warm"))["summary"]["notes"])
+    assert any("same mirror" in note for note in document["summary"]["notes"])
+    assert not any("same mirror" in note for note in document_of(without(stored, "warm"))["summary"]["notes"])
 
 
 def without(stored: StoredRun, state: str) -> StoredRun:
