@@ -120,6 +120,7 @@ def measured(
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec_of(origin, cache, images, docker_host)))
     done = shell.run("run", "spec.yaml", "--json")
     assert done.code in (0, 1), done.err  # 1: an SLO may be missed on a busy machine
+    assert done.document["status"] == "complete", done.err
     results = shell.folder / "results"
     facts = Facts.from_json(ResultStore(str(results)).run(done.document["run_id"]).facts)
     return Measured(
