@@ -115,13 +115,7 @@ class CheckContext:
                     raise
                 status = error.status
             found = self.manifest(route, image)
-            head = ManifestHead(
-                digest=found.digest,
-                media_type=found.content_type,
-                size_bytes=len(found.content),
-                by_get=True,
-                refused=status,
-            )
+            head = ManifestHead(digest=found.digest, media_type=found.content_type, by_get=True, refused=status)
             return replace(head, differs=may_differ(status) and _answers(ask))
 
         return self._heads.get((route.name, image), request)

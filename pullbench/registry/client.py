@@ -76,7 +76,7 @@ class ManifestHead:
 
     digest: str | None
     media_type: str
-    size_bytes: int | None
+    size_bytes: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """All headers, by lower-case names, including those of rate limits and caches."""
     by_get: bool = False
@@ -172,7 +172,7 @@ class RegistryClient:
     def ping(self, *, authenticate: bool = True, patient: bool = True) -> Ping:
         """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer.
 
-        Without `patient` it is sent once and at once, as for a measurement; after a rate limit the client's other requests wait.
+        Without `patient` it is sent once, without a pause, as for a measurement; after a rate limit the client's other requests wait.
         """
         if authenticate:
             answer = self.ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)

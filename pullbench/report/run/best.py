@@ -24,8 +24,6 @@ from pullbench.stats.summary import MIN_BLOCKS
 ENOUGH_BLOCKS = 5
 _SHARED = ("engine_kind", "platform", "cache")
 """What contenders have in common: another value of these is other work, not a faster way to the same result."""
-_MOST_REPETITIONS = 50
-"""Nobody measures more repetitions than this to tell two configurations apart."""
 
 
 def contenders(stored: StoredRun, cells: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +188,7 @@ def _needs(stored: StoredRun, choice: Choice) -> Iterator[str]:
         yield f"This machine was the limit{_where_limited(choice, limited)}: to learn more, repeat {where}."
         return
     more = [more_repetitions(answer) for answer in unclear]
-    known = [each for each in more if each is not None and each <= _MOST_REPETITIONS]
+    known = [each for each in more if each is not None]
     if len(known) == len(more):
         verb = "is" if max(known) == 1 else "are"
         yield f"About {numbers.count(max(known), 'more repetition')} {verb} needed to decide."

@@ -138,7 +138,7 @@ def law_says(curve: Curve) -> str:
             NoLaw.MISFIT: "does not fit these rates",
         }[found.no_law or NoLaw.TOO_FEW_LEVELS]
     waits = f"{numbers.percent(law.contention)} ({_share_span(law)}) of the work is serial"
-    return f"{waits}; {_peak(law, found.levels[-1].concurrency)}; mean misfit {numbers.percent(law.misfit)}"
+    return f"{waits}; {_peak(law, found.levels[-1].concurrency)}; it is off by {numbers.percent(law.misfit)} on average"
 
 
 def _share_span(law: Law) -> str:
