@@ -171,7 +171,7 @@ GUIDES: dict[ErrorCode, ErrorGuide] = {
         comes_from=(_REGISTRY,),
     ),
     ErrorCode.RATE_LIMITED: ErrorGuide(
-        meaning="The server limits the requests: status 429, or 503 where a storage service slows clients down.",
+        meaning="The server limits the requests: status 429, or 503 from a storage service or a proxy that slows clients down.",
         causes=(
             "the limit for pulls without a login, such as that of Docker Hub",
             "many machines behind one address",

@@ -138,10 +138,10 @@ CHECK = Check(
         Status.PASS: "the API answers with an OCI index, or with 404; the finding lists the types of the artifacts",
         Status.WARN: "the API, or without an API the fall-back tag, gives another answer: docker from 29.1 on with containerd's store does "
         "not pull images with attestations, and oras, cosign and notation cannot list artifacts",
-        Status.FAIL: "so it is, the image has attestations, and every engine of the spec is such a docker",
+        Status.FAIL: "the same, where the image has attestations and every engine of the spec is such a docker",
         Status.SKIP: "the registry has no image of the spec",
     },
-    advice="Let the registry, or the proxy in front of it, answer with an index or with 404 ([who asks for it](image-kinds.md#what-refers-to-an-image)).",
+    advice="Let the registry, or the proxy in front of it, answer with an index or with 404. [Image kinds](image-kinds.md#what-refers-to-an-image) lists the clients that ask.",
     targets=every_route,
     probe=probe,
     judge=judge,
